@@ -1,0 +1,13 @@
+declare namespace Cloudflare {
+  interface Env {
+    DB: D1Database;
+    MIGRATION_RUN: Workflow<{ migrationId: string }>;
+    TEST_MIGRATIONS: import("cloudflare:test").D1Migration[];
+    ADMIN_TOKEN: string;
+    LOCAL: string;
+    COMMAND_SIGNING_KEY: string;
+  }
+  interface GlobalProps {
+    mainModule: typeof import("../worker/index.ts");
+  }
+}

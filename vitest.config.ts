@@ -1,0 +1,40 @@
+import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
+import { defineConfig } from "vitest/config";
+
+const migrations = await readD1Migrations("migrations");
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        // Pure code and the agent: plain Node.
+        test: {
+          name: "node",
+          include: ["test/model/**/*.test.ts", "test/agent/**/*.test.ts", "test/house/**/*.test.ts"],
+        },
+      },
+      {
+        // Everything behind HTTP: real workerd, real D1, real Workflows.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: {
+              bindings: {
+                TEST_MIGRATIONS: migrations,
+                LOCAL: "yes",
+                ADMIN_TOKEN: "drv_test_admin_token_0000000000000000",
+                // A throw-away seed, used by these tests only.
+                COMMAND_SIGNING_KEY: "whsk_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
+              },
+            },
+          }),
+        ],
+        test: {
+          name: "api",
+          include: ["test/api/**/*.test.ts", "test/store/**/*.test.ts"],
+          setupFiles: ["./test/support/migrate.ts"],
+        },
+      },
+    ],
+  },
+});

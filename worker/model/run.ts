@@ -1,0 +1,68 @@
+// A migration run, its events and its commands as the services and the API see them.
+import { z } from "zod";
+import { migrationLimits, migrationParameters } from "./wire/command.ts";
+import { mechanism } from "./wire/common.ts";
+import { outcome, progress } from "./wire/event.ts";
+import { mechanismEstimate } from "./migration/types.ts";
+import { RUN_STATES } from "./lifecycle.ts";
+
+export const runFailure = z.strictObject({ reason: z.string(), detail: z.string(), hostId: z.string().optional() });
+export type RunFailure = z.infer<typeof runFailure>;
+
+export const destination = z.strictObject({ migrationUri: z.string(), peerUrl: z.string() });
+export type Destination = z.infer<typeof destination>;
+
+export const migrationRun = z
+  .strictObject({
+    migrationId: z.string(),
+    cluster: z.string(),
+    planId: z.string(),
+    moveNumber: z.int(),
+    vmUuid: z.string(),
+    vmName: z.string(),
+    fromHostId: z.string(),
+    toHostId: z.string(),
+    mechanism,
+    state: z.enum(RUN_STATES),
+    version: z.int(),
+    fencingToken: z.int().nullable(),
+    parameters: migrationParameters,
+    limits: migrationLimits,
+    /** The estimate made last before the VM was touched. */
+    predicted: mechanismEstimate,
+    destination: destination.nullable(),
+    progress: progress.nullable(),
+    /** What it really cost; null until it has ended. */
+    measured: outcome.nullable(),
+    failure: runFailure.nullable(),
+    postCopyActive: z.boolean(),
+    createdAt: z.int(),
+    stateAt: z.int(),
+    lastEventAt: z.int().nullable(),
+    endedAt: z.int().nullable(),
+  })
+  .meta({ id: "Migration" });
+export type MigrationRun = z.infer<typeof migrationRun>;
+
+/** One entry of a run's timeline, as received. */
+export type TimelineEntry = {
+  hostId: string;
+  bootId: string;
+  sequence: number;
+  type: string;
+  at: number;
+  receivedAt: number;
+  verdict: string;
+  body: unknown;
+};
+
+export type CommandRecord = {
+  id: string;
+  migrationId: string;
+  hostId: string;
+  type: string;
+  /** JSON text: what is signed. */
+  body: string;
+  issuedAt: number;
+  expiresAt: number;
+};

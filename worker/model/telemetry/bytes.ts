@@ -1,0 +1,178 @@
+// Reading and writing of bytes for the chunk codec, and hex, in which BLOBs cross into and out of D1.
+
+/** Stored bytes are not what they should be. `offset` counts from the start of the chunk. */
+export class ChunkError extends Error {
+  readonly offset: number;
+  constructor(message: string, offset: number) {
+    super(`${message} (byte ${offset})`);
+    this.name = "ChunkError";
+    this.offset = offset;
+  }
+}
+
+/** 2^53 - 1 needs eight groups of seven bits. */
+const VARINT_BYTES_MAX = 8;
+
+export class ByteWriter {
+  #bytes = new Uint8Array(1024);
+  #view = new DataView(this.#bytes.buffer);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + count));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
+  }
+
+  byte(value: number): void {
+    this.#reserve(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  /** An integer from 0 to 2^53 - 1, seven bits a byte, the lowest first; the top bit says that more follow. */
+  varint(value: number): void {
+    this.#reserve(VARINT_BYTES_MAX);
+    let rest = value;
+    while (rest >= 0x80) {
+      // Bit operations would cut at 32 bits.
+      this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#bytes[this.#length++] = rest;
+  }
+
+  float64(value: number): void {
+    this.#reserve(8);
+    this.#view.setFloat64(this.#length, value, true);
+    this.#length += 8;
+  }
+
+  bytes(data: Uint8Array): void {
+    this.#reserve(data.length);
+    this.#bytes.set(data, this.#length);
+    this.#length += data.length;
+  }
+
+  /** What was written, copied to its exact size. */
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+}
+
+/** Reads `data` from its start to its end; `base` is where `data` stands in the chunk, for error messages. */
+export class ByteReader {
+  readonly #data: Uint8Array;
+  readonly #view: DataView;
+  readonly #base: number;
+  #at = 0;
+
+  constructor(data: Uint8Array, base: number) {
+    this.#data = data;
+    this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    this.#base = base;
+  }
+
+  get remaining(): number {
+    return this.#data.length - this.#at;
+  }
+
+  /** Where the next byte stands in the chunk. */
+  get offset(): number {
+    return this.#base + this.#at;
+  }
+
+  fail(message: string): ChunkError {
+    return new ChunkError(message, this.offset);
+  }
+
+  byte(what: string): number {
+    const value = this.#data[this.#at];
+    if (value === undefined) throw this.fail(`ends before ${what}`);
+    this.#at += 1;
+    return value;
+  }
+
+  varint(what: string): number {
+    const start = this.offset;
+    let value = 0;
+    let scale = 1;
+    for (let index = 0; index < VARINT_BYTES_MAX; index++) {
+      const next = this.byte(what);
+      value += (next & 0x7f) * scale;
+      if (next < 0x80) {
+        if (value > Number.MAX_SAFE_INTEGER) throw new ChunkError(`${what} is over 2^53 - 1`, start);
+        if (next === 0 && index > 0) throw new ChunkError(`${what} is not in its shortest form`, start);
+        return value;
+      }
+      scale *= 0x80;
+    }
+    throw new ChunkError(`${what} is longer than ${VARINT_BYTES_MAX} bytes`, start);
+  }
+
+  /** A varint that says how many things follow, each of at least `bytesEach` bytes: checked before anything is allocated. */
+  count(what: string, bytesEach: number): number {
+    const start = this.offset;
+    const value = this.varint(what);
+    if (value * bytesEach > this.remaining)
+      throw new ChunkError(`${what} is ${value}, but only ${this.remaining} bytes follow`, start);
+    return value;
+  }
+
+  float64(what: string): number {
+    if (this.remaining < 8) throw this.fail(`ends before ${what}`);
+    const value = this.#view.getFloat64(this.#at, true);
+    if (!Number.isFinite(value)) throw this.fail(`${what} is not a finite number`);
+    this.#at += 8;
+    return value;
+  }
+
+  bytes(count: number, what: string): Uint8Array {
+    if (count > this.remaining) throw this.fail(`ends before ${what}`);
+    this.#at += count;
+    return this.#data.subarray(this.#at - count, this.#at);
+  }
+
+  end(what: string): void {
+    if (this.remaining > 0) throw this.fail(`${this.remaining} bytes too many after ${what}`);
+  }
+}
+
+const HEX_DIGITS = new TextEncoder().encode("0123456789abcdef");
+const ascii = new TextDecoder();
+
+/** Lower-case hex, two digits a byte. */
+export function toHex(bytes: Uint8Array): string {
+  const out = new Uint8Array(bytes.length * 2);
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index] ?? 0;
+    out[2 * index] = HEX_DIGITS[byte >> 4] ?? 0;
+    out[2 * index + 1] = HEX_DIGITS[byte & 15] ?? 0;
+  }
+  return ascii.decode(out);
+}
+
+/** Value of a hex digit by its character code; 255 where there is none. */
+const HEX_VALUES = new Uint8Array(128).fill(255);
+for (let value = 0; value < 16; value++) {
+  HEX_VALUES[value.toString(16).charCodeAt(0)] = value;
+  HEX_VALUES[value.toString(16).toUpperCase().charCodeAt(0)] = value;
+}
+
+/** Hex in either case (SQLite answers in upper case). ChunkError where it is not hex. */
+export function fromHex(text: string): Uint8Array {
+  if (text.length % 2 === 1) throw new ChunkError("an odd number of hex digits", text.length >> 1);
+  const out = new Uint8Array(text.length / 2);
+  for (let index = 0; index < out.length; index++) {
+    const high = HEX_VALUES[text.charCodeAt(2 * index)] ?? 255;
+    const low = HEX_VALUES[text.charCodeAt(2 * index + 1)] ?? 255;
+    if (high > 15 || low > 15) throw new ChunkError("not hex", index);
+    out[index] = (high << 4) | low;
+  }
+  return out;
+}

@@ -1,0 +1,82 @@
+// What zod cannot say of an estimate's input: fields that contradict each other and figures no host can have.
+import type { EstimateInput, InputProblem } from "./types.ts";
+
+/** Slower than any network that carries a VM: below it, times are beyond all meaning. */
+const BYTES_PER_SECOND_MIN = 1000;
+
+/** All problems of an input, each with the field and the bound; none: `estimateMigration` can work with it. */
+export function checkEstimateInput(input: EstimateInput): InputProblem[] {
+  return [...checkMemory(input), ...checkDirtying(input), ...checkRates(input), ...checkChoices(input)];
+}
+
+function atMost(path: string, value: number | undefined, bound: number, what: string): InputProblem[] {
+  return value !== undefined && value > bound
+    ? [{ path, message: `is ${value}, must be at most ${what} (${bound})` }]
+    : [];
+}
+
+function atLeast(path: string, value: number | undefined, bound: number, what: string): InputProblem[] {
+  return value !== undefined && value < bound
+    ? [{ path, message: `is ${value}, must be at least ${what} (${bound})` }]
+    : [];
+}
+
+function checkMemory({ vm }: EstimateInput): InputProblem[] {
+  const page = vm.pageSizeBytes;
+  const odd = page !== undefined && !Number.isInteger(Math.log2(page));
+  return [
+    ...atMost("vm.nonzeroBytes", vm.nonzeroBytes, vm.memoryBytes, "vm.memoryBytes"),
+    ...atMost("vm.workingSetBytes", vm.workingSetBytes, vm.memoryBytes, "vm.memoryBytes"),
+    ...atMost("vm.pageSizeBytes", page, vm.memoryBytes, "vm.memoryBytes"),
+    ...(odd ? [{ path: "vm.pageSizeBytes", message: `is ${page}, must be a power of two` }] : []),
+    ...(vm.vcpus === undefined ? [] : atMost("vm.cpuUsedCores", vm.cpuUsedCores, 2 * vm.vcpus, "twice vm.vcpus")),
+  ];
+}
+
+function checkDirtying({ vm }: EstimateInput): InputProblem[] {
+  const problems: InputProblem[] = [];
+  const curve = vm.dirtyCurve ?? [];
+  for (const [index, { windowMs, bytes }] of curve.entries()) {
+    const path = `vm.dirtyCurve.${index}`;
+    problems.push(...atMost(`${path}.bytes`, bytes, vm.memoryBytes, "vm.memoryBytes"));
+    const before = curve[index - 1];
+    if (before === undefined) continue;
+    if (windowMs <= before.windowMs)
+      problems.push({
+        path: `${path}.windowMs`,
+        message: `is ${windowMs}, must be more than the window before it (${before.windowMs})`,
+      });
+    else problems.push(...atLeast(`${path}.bytes`, bytes, before.bytes, "the bytes of the shorter window before it"));
+  }
+  const rate = vm.dirtyRateBytesPerSecond;
+  const windowMs = vm.dirtyRateWindowMs ?? 1000;
+  const bound = (vm.memoryBytes * 1000) / windowMs;
+  problems.push(
+    ...atMost("vm.dirtyRateBytesPerSecond", rate, bound, "vm.memoryBytes per window: it counts distinct bytes"),
+  );
+  return problems;
+}
+
+function checkRates({ link, parameters }: EstimateInput): InputProblem[] {
+  const slowest = "what migrations are modelled for";
+  return [
+    ...atLeast("link.bytesPerSecond", link?.bytesPerSecond, BYTES_PER_SECOND_MIN, slowest),
+    ...atLeast(
+      "parameters.maxBandwidthBytesPerSecond",
+      parameters.maxBandwidthBytesPerSecond,
+      BYTES_PER_SECOND_MIN,
+      slowest,
+    ),
+  ];
+}
+
+function checkChoices({ parameters, mechanisms }: EstimateInput): InputProblem[] {
+  const { postCopyAfterMs, deadlineMs } = parameters;
+  const twice = mechanisms.findIndex((mechanism, index) => mechanisms.indexOf(mechanism) < index);
+  return [
+    ...(deadlineMs === undefined
+      ? []
+      : atMost("parameters.postCopyAfterMs", postCopyAfterMs ?? undefined, deadlineMs, "parameters.deadlineMs")),
+    ...(twice < 0 ? [] : [{ path: `mechanisms.${twice}`, message: `${mechanisms[twice]} is there twice` }]),
+  ];
+}

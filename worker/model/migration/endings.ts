@@ -1,0 +1,84 @@
+// How a course that began with rounds ends: switched over, finished by post-copy, forced or cancelled.
+import { MIB } from "../units.ts";
+import { resumePhase } from "./post-copy.ts";
+import { DISCARD_MS_PER_MIB } from "./priors.ts";
+import type { RoundsEnd } from "./rounds.ts";
+import type { Course, Scenario } from "./scenario.ts";
+import type { StopRule } from "./types.ts";
+
+/** The rest goes at line rate while the VM stands still: QEMU lifts `max-bandwidth` for it. */
+export function switchOver(scenario: Scenario, end: RoundsEnd, stopRule: StopRule, converged = true): Course {
+  const wireBytes = rest(scenario, end);
+  const downtimeMs = scenario.switchoverMs + scenario.burstMsPerByte * wireBytes;
+  return course(scenario, end, { stopRule, converged, downtimeMs, restBytes: wireBytes });
+}
+
+/** The VM is stopped above the threshold: capped rounds go on until what is left is under it, then line rate. */
+function forced(scenario: Scenario, end: RoundsEnd): Course {
+  const rate = scenario.rates.roundsBytesPerSecond;
+  const wireBytes = rest(scenario, end);
+  const capped = Math.max(0, wireBytes - (rate * scenario.parameters.downtimeLimitMs) / 1000);
+  const downtimeMs = scenario.switchoverMs + (capped / rate) * 1000 + scenario.burstMsPerByte * (wireBytes - capped);
+  return course(scenario, end, { stopRule: "deadline-force", converged: false, downtimeMs, restBytes: wireBytes });
+}
+
+/** The rest is fetched and pushed with the VM running at the destination. */
+export function postCopyFrom(scenario: Scenario, end: RoundsEnd, stopRule: StopRule, converged: boolean): Course {
+  const resume = resumePhase(scenario, end.normalBytes, end.zeroBytes);
+  const downtimeMs = scenario.switchoverMs + (DISCARD_MS_PER_MIB * end.normalBytes) / MIB;
+  const all = course(scenario, end, { stopRule, converged, downtimeMs, restBytes: resume.wireBytes });
+  return {
+    ...all,
+    resumeMs: resume.durationMs,
+    phaseMs: { ...all.phaseMs, "post-copy": resume.durationMs },
+    remoteFaults: resume.remoteFaults,
+    lostVcpuSeconds: all.lostVcpuSeconds + resume.lostVcpuSeconds,
+  };
+}
+
+/** The VM never stopped; what was sent was for nothing. */
+function cancelled(scenario: Scenario, end: RoundsEnd): Course {
+  const all = course(scenario, end, { stopRule: "deadline-cancel", converged: false, downtimeMs: null, restBytes: 0 });
+  return { ...all, pages: end.pages, zeroPages: end.zeroPages };
+}
+
+/** What `onDeadline` says. */
+export function atDeadline(scenario: Scenario, end: RoundsEnd): Course {
+  switch (scenario.parameters.onDeadline) {
+    case "cancel":
+      return cancelled(scenario, end);
+    case "force":
+      return forced(scenario, end);
+    case "post-copy":
+      return postCopyFrom(scenario, end, "deadline-post-copy", false);
+  }
+}
+
+/** Time that the deadline leaves for rounds. */
+export function untilDeadlineMs(scenario: Scenario): number {
+  return Math.max(0, scenario.parameters.deadlineMs - scenario.setupMs - scenario.disksMs);
+}
+
+function rest(scenario: Scenario, end: RoundsEnd): number {
+  return end.normalBytes * scenario.wirePerNormalByte + end.zeroBytes * scenario.wirePerZeroByte;
+}
+
+type Ending = { stopRule: StopRule; converged: boolean; downtimeMs: number | null; restBytes: number };
+
+function course(scenario: Scenario, end: RoundsEnd, { stopRule, converged, downtimeMs, restBytes }: Ending): Course {
+  const { setupMs: setup, disksMs } = scenario;
+  return {
+    converged,
+    stopRule,
+    preparationMs: setup + disksMs + end.elapsedMs,
+    downtimeMs,
+    resumeMs: 0,
+    phaseMs: { setup, disks: disksMs, rounds: end.elapsedMs, switchover: downtimeMs ?? 0, "post-copy": 0 },
+    wireBytes: end.wireBytes + restBytes,
+    pages: end.pages + end.normalBytes / scenario.pageBytes,
+    zeroPages: end.zeroPages + end.zeroBytes / scenario.pageBytes,
+    remoteFaults: 0,
+    lostVcpuSeconds: end.lostVcpuSeconds,
+    rounds: end.rounds,
+  };
+}

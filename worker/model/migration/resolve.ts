@@ -1,0 +1,222 @@
+// From what was asked to what the models need: every gap filled with a stated prior and a wider spread, and listed.
+import type { MigrationParameters } from "../wire/command.ts";
+import type { DriverName, Hypervisor } from "../wire/common.ts";
+import { MIB, PAGE_BYTES } from "../units.ts";
+import { usablePoints } from "./dirty-curve.ts";
+import { rates, senderBytesPerSecond } from "./link.ts";
+import { defaultDeadlineMs, driverDefaults } from "./parameters.ts";
+import type { DriverDefaults } from "./parameters.ts";
+import * as prior from "./priors.ts";
+import type { Assumption, DirtyPoint, EstimateInput } from "./types.ts";
+
+/** How U(t) is known. */
+export type DirtyKnowledge =
+  | { from: "curve"; points: DirtyPoint[]; lnSd: number }
+  | { from: "point"; point: DirtyPoint; lnSd: number; workingSetBytes: number | null };
+
+/** An estimate's input with nothing missing. */
+export type Known = {
+  hypervisor: Hypervisor;
+  driver: DriverName;
+  memoryBytes: number;
+  nonzeroBytes: number;
+  nonzeroLnSd: number;
+  pageBytes: number;
+  vcpus: number;
+  cpuUsedCores: number;
+  dirty: DirtyKnowledge;
+  /** Raw / encoded; 1 when nothing is compressed. */
+  compressionRatio: number;
+  localDiskBytes: number;
+  localDiskDirtyBytesPerSecond: number;
+  /** After division among concurrent migrations. */
+  shareBytesPerSecond: number;
+  linkLnSd: number;
+  rttMs: number;
+  /** Null: no limit but the line. */
+  capBytesPerSecond: number | null;
+  parameters: MigrationParameters;
+};
+
+type Note = (field: string, value: Assumption["value"], why: string) => void;
+
+/** Fills the gaps of a checked input (see `checkEstimateInput`). */
+export function resolveInput(input: EstimateInput): { known: Known; assumptions: Assumption[] } {
+  const assumptions: Assumption[] = [];
+  const note: Note = (field, value, why) => void assumptions.push({ field, value, why });
+  const memory = resolveMemory(input, note);
+  const processor = resolveProcessor(input, note);
+  const dirty = resolveDirtying(input, memory.nonzeroBytes, note);
+  const network = resolveLink(input, note);
+  const choices = resolveChoices(input, note);
+  const compressionRatio = resolveCompression(input, choices, note);
+  const disks = resolveDisks(input, note);
+  const sender = senderBytesPerSecond(input.hypervisor, choices.multifdChannels);
+  const cap = input.hypervisor === "kvm" ? choices.maxBandwidthBytesPerSecond : null;
+  const { roundsBytesPerSecond } = rates(network.shareBytesPerSecond, sender, cap);
+  const { deadlineMs: given } = input.parameters;
+  const deadlineMs = given ?? defaultDeadlineMs(memory.nonzeroBytes, roundsBytesPerSecond);
+  if (given === undefined)
+    note("parameters.deadlineMs", deadlineMs, "90 s, or three times the non-zero bytes at this rate if that is longer");
+  if (input.driver === "qmp")
+    note(
+      "preparationMs",
+      "setup",
+      "as measured on emulated guests; where the processor logs dirty pages it is some milliseconds",
+    );
+  noteLimits(input, choices, network.shareBytesPerSecond, sender, note);
+  const known: Known = {
+    hypervisor: input.hypervisor,
+    driver: input.driver,
+    ...memory,
+    ...processor,
+    dirty,
+    compressionRatio,
+    ...disks,
+    ...network,
+    capBytesPerSecond: cap,
+    parameters: {
+      ...choices,
+      maxBandwidthBytesPerSecond: choices.maxBandwidthBytesPerSecond ?? roundsBytesPerSecond,
+      deadlineMs,
+    },
+  };
+  return { known, assumptions };
+}
+
+function resolveMemory({ vm }: EstimateInput, note: Note) {
+  const pageBytes = vm.pageSizeBytes ?? PAGE_BYTES;
+  if (vm.pageSizeBytes === undefined) note("vm.pageSizeBytes", pageBytes, "the page size of an x86 guest");
+  if (vm.nonzeroBytes === undefined) {
+    note("vm.nonzeroBytes", vm.memoryBytes, "not given: all of the memory may have to be sent");
+    return {
+      memoryBytes: vm.memoryBytes,
+      pageBytes,
+      nonzeroBytes: vm.memoryBytes,
+      nonzeroLnSd: prior.NONZERO_LN_SD.absent,
+    };
+  }
+  const nonzeroBytes = Math.min(vm.nonzeroBytes, vm.memoryBytes);
+  const share = Math.max(nonzeroBytes / vm.memoryBytes, 1 / prior.NONZERO_SAMPLED_PAGES);
+  const sampling = Math.sqrt((1 - share) / (share * prior.NONZERO_SAMPLED_PAGES));
+  return {
+    memoryBytes: vm.memoryBytes,
+    pageBytes,
+    nonzeroBytes,
+    nonzeroLnSd: Math.hypot(sampling, prior.NONZERO_LN_SD.drift),
+  };
+}
+
+function resolveProcessor({ vm }: EstimateInput, note: Note) {
+  const vcpus = vm.vcpus ?? Math.max(prior.VCPUS, Math.ceil(vm.cpuUsedCores ?? 0));
+  if (vm.vcpus === undefined) note("vm.vcpus", vcpus, "not given: the fewest that can do the work");
+  const cpuUsedCores = vm.cpuUsedCores ?? vcpus * prior.CPU_RATIO;
+  if (vm.cpuUsedCores === undefined) note("vm.cpuUsedCores", cpuUsedCores, "not given: a quarter of the vCPUs busy");
+  return { vcpus, cpuUsedCores: Math.min(cpuUsedCores, vcpus) };
+}
+
+function resolveDirtying({ vm }: EstimateInput, nonzeroBytes: number, note: Note): DirtyKnowledge {
+  const points = usablePoints(vm.dirtyCurve ?? []);
+  if (points.length >= 2) return { from: "curve", points, lnSd: prior.DIRTY_LN_SD.curve };
+  const workingSetBytes = vm.workingSetBytes ?? null;
+  if (workingSetBytes === null)
+    note("vm.workingSetBytes", null, `not given: ${prior.WORKING_SET_PER_WINDOW} times what one window dirties`);
+  const [single] = points;
+  if (single !== undefined) return { from: "point", point: single, lnSd: prior.DIRTY_LN_SD.rate, workingSetBytes };
+  const windowMs = vm.dirtyRateWindowMs ?? prior.DIRTY_WINDOW_MS;
+  if (vm.dirtyRateBytesPerSecond !== undefined) {
+    if (vm.dirtyRateWindowMs === undefined)
+      note("vm.dirtyRateWindowMs", windowMs, "not given: the window of QEMU's calc-dirty-rate");
+    const point = { windowMs, bytes: (vm.dirtyRateBytesPerSecond * windowMs) / 1000 };
+    return { from: "point", point, lnSd: prior.DIRTY_LN_SD.rate, workingSetBytes };
+  }
+  const bytes = nonzeroBytes * prior.DIRTY_RATIO;
+  note(
+    "vm.dirtyRateBytesPerSecond",
+    bytes,
+    "not given: 1 % of the non-zero memory a second; may be off by a factor of five",
+  );
+  return {
+    from: "point",
+    point: { windowMs: prior.DIRTY_WINDOW_MS, bytes },
+    lnSd: prior.DIRTY_LN_SD.absent,
+    workingSetBytes,
+  };
+}
+
+function resolveLink({ link }: EstimateInput, note: Note) {
+  const bytesPerSecond = link?.bytesPerSecond ?? prior.LINK_BYTES_PER_SECOND;
+  if (link === undefined)
+    note("link.bytesPerSecond", bytesPerSecond, "not given: payload of 10 GbE; may be off by a factor of ten");
+  if (link?.rttMs === undefined) note("link.rttMs", prior.RTT_MS, "not given: hosts in one rack");
+  const others = link?.concurrentMigrations ?? 0;
+  if (link?.concurrentMigrations === undefined)
+    note("link.concurrentMigrations", 0, "not given: no other migration on the link");
+  return {
+    shareBytesPerSecond: bytesPerSecond / (others + 1),
+    linkLnSd: link === undefined ? prior.LINK_LN_SD.absent : prior.LINK_LN_SD.given,
+    rttMs: link?.rttMs ?? prior.RTT_MS,
+  };
+}
+
+function resolveChoices({ driver, parameters }: EstimateInput, note: Note): DriverDefaults {
+  const defaults = driverDefaults(driver);
+  for (const [name, value] of Object.entries(defaults))
+    if (parameters[name as keyof DriverDefaults] === undefined)
+      note(
+        `parameters.${name}`,
+        value,
+        value === null && name !== "postCopyAfterMs" ? `${driver} sets no limit` : `default of ${driver}`,
+      );
+  const { deadlineMs: _, ...given } = parameters;
+  const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return { ...defaults, ...chosen };
+}
+
+function resolveCompression({ vm }: EstimateInput, choices: DriverDefaults, note: Note): number {
+  if (choices.compression === "none") return 1;
+  if (choices.multifdChannels === 0) {
+    note("parameters.compression", "none", `${choices.compression} needs multifd, which is off: nothing is compressed`);
+    return 1;
+  }
+  if (vm.compressionRatio === undefined)
+    note("vm.compressionRatio", prior.COMPRESSION_RATIO, "not given: ordinary memory at level 1");
+  return vm.compressionRatio ?? prior.COMPRESSION_RATIO;
+}
+
+function resolveDisks({ vm }: EstimateInput, note: Note) {
+  const local = { localDiskBytes: 0, localDiskDirtyBytesPerSecond: 0 };
+  for (const [index, disk] of (vm.disks ?? []).entries()) {
+    if (disk.shared === undefined) note(`vm.disks.${index}.shared`, true, "not given: taken to be on shared storage");
+    if (disk.shared !== false) continue;
+    if (disk.dirtyBytesPerSecond === undefined)
+      note(`vm.disks.${index}.dirtyBytesPerSecond`, 0, "not given: not written to");
+    local.localDiskBytes += disk.bytes;
+    local.localDiskDirtyBytesPerSecond += disk.dirtyBytesPerSecond ?? 0;
+  }
+  return local;
+}
+
+function noteLimits(input: EstimateInput, choices: DriverDefaults, share: number, sender: number, note: Note): void {
+  if (sender < share)
+    note("link.bytesPerSecond", sender, "one QEMU stream does not carry more; more multifd channels would");
+  if (choices.xbzrle)
+    note("parameters.xbzrle", false, "delta compression is not in the model: bytes and times are upper bounds");
+  if (input.hypervisor === "xen")
+    note(
+      "hypervisor",
+      "xen",
+      "estimate only, no driver: at most 5 rounds, or fewer than 50 dirty pages; max-bandwidth, downtime-limit and deadline have no effect",
+    );
+  if (input.hypervisor === "vmware")
+    note(
+      "hypervisor",
+      "vmware",
+      "estimate only, no driver: vCPUs are slowed until the memory converges (SDPS); max-bandwidth, downtime-limit and deadline have no effect",
+    );
+}
+
+/** For sentences: bytes in MiB. */
+export function mib(bytes: number): string {
+  return `${(bytes / MIB).toFixed(bytes < 10 * MIB ? 1 : 0)} MiB`;
+}

@@ -1,0 +1,131 @@
+// What a move would cost: the cost models' input made from a snapshot, and their answer as the advisor needs it.
+import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
+import { estimateMigration } from "../migration/index.ts";
+import type { EstimateAnswer, EstimateInput, MechanismEstimate } from "../migration/types.ts";
+import type { MigrationParameters } from "../wire/command.ts";
+import type { Disk } from "../wire/inventory.ts";
+import { vmCores } from "./state.ts";
+import { isDiskShared } from "./storage.ts";
+import type { PlanParameters, Rejection } from "./types.ts";
+
+const MECHANISMS: EstimateInput["mechanisms"] = ["pre-copy", "post-copy", "hybrid", "stop-and-copy"];
+
+/**
+ * The mechanisms that a plan may use: those asked for, without post-copy and hybrid where these are not permitted. Empty
+ * where the two contradict each other.
+ */
+export function permittedMechanisms(parameters: PlanParameters): EstimateInput["mechanisms"] {
+  const asked = parameters.mechanisms ?? MECHANISMS;
+  return parameters.postCopyPermitted ? asked : asked.filter((name) => name === "pre-copy" || name === "stop-and-copy");
+}
+
+/**
+ * Input of the cost models for moving the VM from one host to the other, from what a snapshot knows. What it does not know
+ * is left out, and the models widen their intervals. `concurrentMigrations`: others on the link besides this one.
+ */
+export function estimateInputFor(
+  snapshot: Snapshot,
+  vm: SnapshotVm,
+  from: SnapshotHost,
+  to: SnapshotHost,
+  parameters: PlanParameters,
+  concurrentMigrations: number,
+): EstimateInput {
+  const link = linkBetween(from, to);
+  return {
+    hypervisor: from.hypervisor,
+    driver: from.driver.name,
+    vm: estimateVmOf(snapshot, vm, from, to),
+    ...(link === null ? {} : { link: { ...link, concurrentMigrations } }),
+    parameters: {
+      downtimeLimitMs: parameters.downtimeLimitMs,
+      ...(parameters.deadlineMs === undefined ? {} : { deadlineMs: parameters.deadlineMs }),
+      ...(parameters.bandwidthBytesPerSecondMax === undefined
+        ? {}
+        : { maxBandwidthBytesPerSecond: parameters.bandwidthBytesPerSecondMax }),
+    },
+    mechanisms: permittedMechanisms(parameters),
+    downtimeSloMs: parameters.downtimeSloMs,
+  };
+}
+
+function estimateVmOf(snapshot: Snapshot, vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost): EstimateInput["vm"] {
+  const { memoryNonzeroBytes, memoryDirtyBytesPerSecond, memoryWorkingSetBytes, dirtyCurve } = vm.load;
+  const cpuUsedCores = vmCores(snapshot, vm);
+  const points = dirtyCurve?.points ?? [];
+  const disks = vm.disks ?? [];
+  const blockers = [...(vm.blockers ?? []), ...disks.flatMap((disk) => diskBlockers(disk, from, to))];
+  return {
+    memoryBytes: vm.memoryBytes,
+    vcpus: vm.vcpus,
+    ...(memoryNonzeroBytes === undefined
+      ? {}
+      : { nonzeroBytes: Math.min(vm.memoryBytes, Math.round(memoryNonzeroBytes)) }),
+    ...(memoryWorkingSetBytes === undefined ? {} : { workingSetBytes: Math.round(memoryWorkingSetBytes) }),
+    ...(cpuUsedCores === null ? {} : { cpuUsedCores }),
+    ...(points.length > 0 ? { dirtyCurve: points } : {}),
+    ...(points.length === 0 && memoryDirtyBytesPerSecond !== undefined
+      ? { dirtyRateBytesPerSecond: memoryDirtyBytesPerSecond }
+      : {}),
+    ...(vm.disks === undefined ? {} : { disks: disks.flatMap((disk) => estimateDiskOf(disk, from, to)) }),
+    ...(blockers.length > 0 ? { blockers } : {}),
+  };
+}
+
+function estimateDiskOf(disk: Disk, from: SnapshotHost, to: SnapshotHost) {
+  if (disk.bytes === undefined) return [];
+  const shared = isDiskShared(disk, from, to);
+  return [{ bytes: disk.bytes, ...(shared === undefined ? {} : { shared }) }];
+}
+
+/** A disk to be copied whose size nobody knows cannot be costed: it blocks, rather than being taken for nothing. */
+function diskBlockers(disk: Disk, from: SnapshotHost, to: SnapshotHost): string[] {
+  return disk.bytes === undefined && isDiskShared(disk, from, to) !== true ? ["local-disk-of-unknown-size"] : [];
+}
+
+/** The slower of the two migration NICs and the longer way; null where either is unknown. */
+function linkBetween(from: SnapshotHost, to: SnapshotHost): NonNullable<EstimateInput["link"]> | null {
+  if (from.migration === undefined || to.migration === undefined) return null;
+  const rtts = [from.migration.rttMs, to.migration.rttMs].filter((rtt) => rtt !== undefined);
+  return {
+    bytesPerSecond: Math.min(from.migration.bytesPerSecond, to.migration.bytesPerSecond),
+    ...(rtts.length > 0 ? { rttMs: Math.max(...rtts) } : {}),
+  };
+}
+
+/** What the recommended mechanism costs, or why none is possible. */
+export type MoveCost =
+  | { possible: true; estimate: MechanismEstimate; parameters: MigrationParameters; reasons: string[] }
+  | { possible: false; rejection: Rejection };
+
+/** Costs moves of one plan. Moves that look alike to the cost models are estimated once. */
+export type Costing = (state: Snapshot, vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost) => MoveCost;
+
+/**
+ * `plannedPeers`: moves of the same plan that may run beside each one; the migrations that run now on either host are
+ * added.
+ */
+export function costingFor(parameters: PlanParameters, plannedPeers: number): Costing {
+  const answers = new Map<string, EstimateAnswer>();
+  return (state, vm, from, to) => {
+    const ends = [from.hostId, to.hostId];
+    const running = state.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
+    const input = estimateInputFor(state, vm, from, to, parameters, running.length + plannedPeers);
+    const key = JSON.stringify(input);
+    const answer = answers.get(key) ?? estimateMigration(input);
+    answers.set(key, answer);
+    const { recommended } = answer;
+    const estimate = answer.estimates.find(({ mechanism }) => mechanism === recommended?.mechanism);
+    return recommended === null || estimate === undefined
+      ? { possible: false, rejection: noMechanism(vm, to, answer) }
+      : { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
+  };
+}
+
+function noMechanism(vm: SnapshotVm, to: SnapshotHost, answer: EstimateAnswer): Rejection {
+  const refusals = answer.estimates.map(
+    ({ mechanism, rejected }) => `${mechanism}: ${rejected?.detail ?? "not chosen"}`,
+  );
+  const detail = `no permitted mechanism can move ${vm.name} to ${to.hostId} within the limits. ${refusals.join("; ")}`;
+  return { hostId: to.hostId, constraint: "no-mechanism", detail };
+}

@@ -1,0 +1,61 @@
+// Middleware order and mounts. `AppType` types the clients of the tests, the demo and the dashboard.
+import { bodyLimit } from "hono/body-limit";
+import { secureHeaders } from "hono/secure-headers";
+import type { Bindings, Deps } from "./env.ts";
+import { AppError } from "./errors.ts";
+import { notFound, onError } from "./http/problem.ts";
+import { createRouter } from "./http/route.ts";
+import { estimateRoutes } from "./routes/estimates.ts";
+import { hostRoutes } from "./routes/hosts.ts";
+import { metaRoutes } from "./routes/meta.ts";
+import { migrationRoutes } from "./routes/migrations.ts";
+import { planRoutes } from "./routes/plans.ts";
+import { telemetryRoutes } from "./routes/telemetry.ts";
+import { tokenRoutes } from "./routes/tokens.ts";
+import { vmRoutes } from "./routes/vms.ts";
+
+export const BODY_BYTES_MAX = 5 * 1_048_576;
+
+export function createApp(makeDeps: (env: Bindings) => Deps) {
+  const app = createRouter();
+  app.onError(onError);
+  app.notFound(notFound);
+  app.use(secureHeaders());
+  app.use(
+    bodyLimit({
+      maxSize: BODY_BYTES_MAX,
+      onError: () => {
+        throw new AppError({ code: "body_too_large", limitBytes: BODY_BYTES_MAX });
+      },
+    }),
+  );
+  app.use(async (c, next) => {
+    c.set("deps", makeDeps(c.env));
+    await next();
+  });
+  app.openAPIRegistry.registerComponent("securitySchemes", "bearer", {
+    type: "http",
+    scheme: "bearer",
+    description: "A token `drv_…`; each route lists the scopes of which it needs one.",
+  });
+  app.doc31("/openapi.json", {
+    openapi: "3.1.0",
+    info: {
+      title: "Drover",
+      version: "0.1.0",
+      description:
+        "Metrics service and live-migration advisor for virtual machines. Errors are problem+json (RFC 9457).",
+    },
+  });
+  return app
+    .route("/", metaRoutes)
+    .route("/v1/tokens", tokenRoutes)
+    .route("/v1/hosts", hostRoutes)
+    .route("/v1/vms", vmRoutes)
+    .route("/v1", telemetryRoutes)
+    .route("/v1/estimates", estimateRoutes)
+    .route("/v1/plans", planRoutes)
+    .route("/v1/migrations", migrationRoutes);
+}
+
+export type AppType = ReturnType<typeof createApp>;

@@ -1,0 +1,142 @@
+// The bindings, parsed once, and the one place where stores and adapters are put together.
+import { drizzle } from "drizzle-orm/d1";
+import { v7 as uuidv7 } from "uuid";
+import { z } from "zod";
+import { postCommand } from "./adapters/agent-webhook.ts";
+import { type CommandSigner, createCommandSigner } from "./adapters/command-signing.ts";
+import { AppError } from "./errors.ts";
+import type { Principal } from "./model/principal.ts";
+import { auditStore } from "./store/audit.ts";
+import { commandStore } from "./store/commands.ts";
+import { hostStore } from "./store/hosts.ts";
+import { idempotencyStore } from "./store/idempotency.ts";
+import { migrationStore } from "./store/migrations.ts";
+import { planStore } from "./store/plans.ts";
+import { snapshotStore } from "./store/snapshots.ts";
+import { telemetryStore } from "./store/telemetry.ts";
+import { tokenStore } from "./store/tokens.ts";
+
+export type Bindings = {
+  DB: D1Database;
+  MIGRATION_RUN: Workflow<{ migrationId: string }>;
+  LOCAL?: string;
+  ADMIN_TOKEN?: string;
+  COMMAND_SIGNING_KEY?: string;
+};
+
+const settings = z.object({
+  LOCAL: z.enum(["yes", "no"]).default("no"),
+  ADMIN_TOKEN: z.string().min(24, "must have at least 24 characters").optional(),
+  COMMAND_SIGNING_KEY: z
+    .string()
+    .regex(/^whsk_[A-Za-z0-9+/=]{43,}$/, "must be whsk_ and the base64 of a 32-byte seed")
+    .optional(),
+});
+
+/** The runs' engine, as services see it. */
+export type Runs = {
+  /** Makes the instance of a new run. */
+  start: (migrationId: string) => Promise<void>;
+  /** Makes sure that the run has a living Workflow instance. */
+  ensure: (migrationId: string) => Promise<void>;
+  /** Tells the run that something has changed; the change itself is in D1. */
+  notify: (migrationId: string) => Promise<void>;
+};
+
+export type Deps = {
+  store: {
+    tokens: ReturnType<typeof tokenStore>;
+    hosts: ReturnType<typeof hostStore>;
+    telemetry: ReturnType<typeof telemetryStore>;
+    plans: ReturnType<typeof planStore>;
+    snapshots: ReturnType<typeof snapshotStore>;
+    migrations: ReturnType<typeof migrationStore>;
+    commands: ReturnType<typeof commandStore>;
+    idempotency: ReturnType<typeof idempotencyStore>;
+    audit: ReturnType<typeof auditStore>;
+  };
+  now: () => number;
+  /** A new id that sorts by time: `pln_…`. */
+  newId: (prefix: string) => string;
+  /** 32 random bytes as base64url. */
+  newSecret: () => string;
+  /** SHA-256 as lower-case hex. */
+  hash: (text: string) => Promise<string>;
+  signer: () => Promise<CommandSigner>;
+  postCommand: typeof postCommand;
+  runs: Runs;
+  /** SHA-256 of the bootstrap token, or null: none is configured. */
+  adminTokenHash: () => Promise<string | null>;
+  /** Plain http and loopback agent URLs are allowed. */
+  local: boolean;
+};
+
+export type AppEnv = { Bindings: Bindings; Variables: { deps: Deps; principal: Principal } };
+
+async function sha256Hex(text: string): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
+}
+
+function runsOf(workflow: Bindings["MIGRATION_RUN"]): Runs {
+  const start = async (migrationId: string): Promise<void> => {
+    await workflow.create({ id: migrationId, params: { migrationId } });
+  };
+  const ensure = async (migrationId: string): Promise<void> => {
+    const instance = await workflow.get(migrationId).catch(() => null);
+    if (!instance) return start(migrationId);
+    const { status } = await instance.status();
+    if (status === "errored" || status === "terminated" || status === "complete") await instance.restart();
+  };
+  return {
+    start,
+    ensure,
+    notify: async (migrationId) => {
+      try {
+        await (await workflow.get(migrationId)).sendEvent({ type: "changed", payload: {} });
+      } catch {
+        // No living instance takes the event: a new one reads what has changed from D1.
+        await ensure(migrationId);
+      }
+    },
+  };
+}
+
+let signer: { secret: string; made: Promise<CommandSigner> } | null = null;
+
+export function makeDeps(env: Bindings): Deps {
+  const parsed = settings.safeParse(env);
+  if (!parsed.success) {
+    const detail = parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`).join("; ");
+    throw new AppError({ code: "misconfigured", detail });
+  }
+  const { LOCAL, ADMIN_TOKEN, COMMAND_SIGNING_KEY } = parsed.data;
+  const db = drizzle(env.DB);
+  return {
+    store: {
+      tokens: tokenStore(db),
+      hosts: hostStore(db),
+      telemetry: telemetryStore(db),
+      plans: planStore(db),
+      snapshots: snapshotStore(db),
+      migrations: migrationStore(db),
+      commands: commandStore(db),
+      idempotency: idempotencyStore(db),
+      audit: auditStore(db),
+    },
+    now: Date.now,
+    newId: (prefix) => `${prefix}_${uuidv7().replaceAll("-", "")}`,
+    newSecret: () => crypto.getRandomValues(new Uint8Array(32)).toBase64({ alphabet: "base64url", omitPadding: true }),
+    hash: sha256Hex,
+    signer: () => {
+      if (!COMMAND_SIGNING_KEY)
+        throw new AppError({ code: "misconfigured", detail: "The secret COMMAND_SIGNING_KEY is not set." });
+      if (signer?.secret !== COMMAND_SIGNING_KEY)
+        signer = { secret: COMMAND_SIGNING_KEY, made: createCommandSigner(COMMAND_SIGNING_KEY) };
+      return signer.made;
+    },
+    postCommand,
+    runs: runsOf(env.MIGRATION_RUN),
+    adminTokenHash: async () => (ADMIN_TOKEN ? sha256Hex(ADMIN_TOKEN) : null),
+    local: LOCAL === "yes",
+  };
+}

@@ -1,0 +1,32 @@
+// Everything a caller can do wrong or run into, as one closed union. `http/problem.ts` gives each its wire form.
+
+export type Issue = { path: string; message: string };
+
+export type Fault =
+  | { code: "invalid_request"; issues: Issue[] }
+  | { code: "malformed_body"; detail: string }
+  | { code: "body_too_large"; limitBytes: number }
+  | { code: "unsupported_media_type"; detail: string }
+  | { code: "unauthorized"; detail: string }
+  | { code: "missing_scope"; anyOf: string[] }
+  | { code: "foreign_host"; hostId: string }
+  | { code: "not_found"; what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move"; id: string }
+  | { code: "older_sequence"; hostId: string; sequence: number; known: number }
+  | { code: "cluster_fixed"; hostId: string; cluster: string }
+  | { code: "batch_conflict"; batch: string }
+  | { code: "idempotency_conflict"; key: string }
+  | { code: "plan_changed"; planId: string; contentHash: string }
+  | { code: "illegal_state"; what: string; id: string; state: string; allowed: string[] }
+  | { code: "vm_busy"; vmUuids: string[] }
+  | { code: "point_of_no_return"; migrationId: string; state: string }
+  | { code: "event_refused"; migrationId: string; detail: string }
+  | { code: "busy"; detail: string; retryAfterSeconds: number }
+  | { code: "misconfigured"; detail: string };
+
+export class AppError extends Error {
+  readonly fault: Fault;
+  constructor(fault: Fault) {
+    super(fault.code);
+    this.fault = fault;
+  }
+}

@@ -1,0 +1,218 @@
+// The only place where faults meet HTTP: RFC 9457 problem+json. `type` is the stable identifier that clients switch on.
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { z } from "zod";
+import { AppError, type Fault } from "../errors.ts";
+
+export const problemSchema = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().optional(),
+    /** What to do about it. */
+    advice: z.string().optional(),
+    issues: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: "Problem" });
+
+type Problem = {
+  type: string;
+  title: string;
+  status: ContentfulStatusCode;
+  detail: string;
+  advice: string;
+  [extra: string]: unknown;
+};
+
+const kind = (name: string): string => `/problems/${name}`;
+
+type Entry = {
+  title: string;
+  status: ContentfulStatusCode;
+  /** The last part of `type`; the fault's code with dashes where it is left out. */
+  name?: string;
+  detail: string;
+  advice: string;
+  extra?: Record<string, unknown>;
+};
+
+/** A new fault does not compile until it has an entry here. */
+const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }>) => Entry } = {
+  invalid_request: ({ issues }) => ({
+    title: "Invalid request",
+    status: 422,
+    detail: issues.map((issue) => `${issue.path || "(body)"}: ${issue.message}`).join("; "),
+    advice: "Correct the fields in `issues`; /openapi.json has the schema.",
+    extra: { issues },
+  }),
+  malformed_body: ({ detail }) => ({
+    title: "Body cannot be read",
+    status: 400,
+    detail,
+    advice: "Send well-formed JSON.",
+  }),
+  body_too_large: ({ limitBytes }) => ({
+    title: "Body too large",
+    status: 413,
+    detail: `The body is over ${limitBytes} bytes.`,
+    advice: "Split it into several requests.",
+    extra: { limitBytes },
+  }),
+  unsupported_media_type: ({ detail }) => ({
+    title: "Unsupported media type",
+    status: 415,
+    detail,
+    advice: "Send `Content-Type: application/json`, plain or with `Content-Encoding: gzip` where the route says so.",
+  }),
+  unauthorized: ({ detail }) => ({
+    title: "No valid token",
+    status: 401,
+    detail,
+    advice: "Send `Authorization: Bearer drv_…` with a token that is neither revoked nor expired.",
+  }),
+  missing_scope: ({ anyOf }) => ({
+    title: "Token lacks the scope",
+    status: 403,
+    detail: `This needs one of the scopes: ${anyOf.join(", ")}.`,
+    advice: "Ask an administrator for a token with that scope.",
+    extra: { anyOf },
+  }),
+  foreign_host: ({ hostId }) => ({
+    title: "Token is bound to another host or cluster",
+    status: 403,
+    detail: `This token may not act for ${hostId}.`,
+    advice: "Use the token that was made for this host.",
+  }),
+  not_found: ({ what, id }) =>
+    what === "path"
+      ? {
+          name: "no-such-path",
+          title: "No such path",
+          status: 404,
+          detail: `${id} is not part of this API.`,
+          advice: "See /openapi.json.",
+        }
+      : {
+          name: `${what}-not-found`,
+          title: `No such ${what}`,
+          status: 404,
+          detail: `There is no ${what} ${id} that this token may see.`,
+          advice: whereToLook(what),
+        },
+  older_sequence: ({ hostId, sequence, known }) => ({
+    title: "Inventory is older than the one known",
+    status: 409,
+    detail: `Sequence ${sequence} of ${hostId} does not rise above ${known}.`,
+    advice: "Send the present inventory with a higher sequence.",
+    extra: { known },
+  }),
+  cluster_fixed: ({ hostId, cluster }) => ({
+    title: "A host stays in its cluster",
+    status: 409,
+    detail: `${hostId} belongs to ${cluster}.`,
+    advice: "Register it under another host id.",
+  }),
+  batch_conflict: ({ batch }) => ({
+    title: "Batch id was used for another content",
+    status: 409,
+    detail: `Batch ${batch} is known with another content.`,
+    advice: "Use a new batch id for new samples.",
+  }),
+  idempotency_conflict: ({ key }) => ({
+    title: "Idempotency key was used for another request",
+    status: 409,
+    detail: `Key ${key} belongs to another request.`,
+    advice: "Use a new key for a new request.",
+  }),
+  plan_changed: ({ planId, contentHash }) => ({
+    title: "This is not the plan that you saw",
+    status: 409,
+    detail: `The content hash of ${planId} is ${contentHash}.`,
+    advice: "Read the plan again and approve what it says now.",
+    extra: { contentHash },
+  }),
+  illegal_state: ({ what, id, state, allowed }) => ({
+    title: "Not possible in this state",
+    status: 409,
+    detail: `${what} ${id} is ${state}; this is possible when it is ${allowed.join(" or ")}.`,
+    advice: "Read it again for its present state.",
+    extra: { state },
+  }),
+  vm_busy: ({ vmUuids }) => ({
+    title: "A VM has another active migration",
+    status: 409,
+    detail: `Active already: ${vmUuids.join(", ")}.`,
+    advice: "Wait for it to end, or make a new plan.",
+    extra: { vmUuids },
+  }),
+  point_of_no_return: ({ migrationId, state }) => ({
+    title: "Past the point of no return",
+    status: 409,
+    detail: `Migration ${migrationId} is ${state} with post-copy active: the VM's memory is on two hosts.`,
+    advice: "Let it finish; where its link is lost, restore the link.",
+  }),
+  event_refused: ({ detail }) => ({
+    title: "Event does not fit the migration",
+    status: 409,
+    detail,
+    advice: "It is kept in the timeline; the migration's state has not moved.",
+  }),
+  busy: ({ detail, retryAfterSeconds }) => ({
+    title: "Busy",
+    status: 503,
+    detail,
+    advice: `Send the same again after ${retryAfterSeconds} s.`,
+    extra: { retryAfterSeconds },
+  }),
+  misconfigured: ({ detail }) => ({
+    title: "Drover is not configured",
+    status: 503,
+    detail,
+    advice: "See CONTRIBUTING.md, section Configuration.",
+  }),
+};
+
+function whereToLook(what: Extract<Fault, { code: "not_found" }>["what"]): string {
+  if (what === "host") return "Register the host with PUT /v1/hosts/{hostId}, or look it up in GET /v1/hosts.";
+  if (what === "vm") return "VMs come with their host's inventory; GET /v1/vms lists those that are known.";
+  return `GET the list of ${what}s for the ids that exist.`;
+}
+
+export function toProblem(fault: Fault): Problem {
+  const entry = (PROBLEMS[fault.code] as (fault: Fault) => Entry)(fault);
+  const { extra, name, ...problem } = entry;
+  return { type: kind(name ?? fault.code.replaceAll("_", "-")), ...problem, ...extra };
+}
+
+export function onError(error: Error, c: Context): Response {
+  if (error instanceof AppError) return send(c, toProblem(error.fault));
+  // Hono's validators throw these for bodies they cannot read.
+  if (error instanceof HTTPException && error.status === 415)
+    return send(
+      c,
+      toProblem({ code: "unsupported_media_type", detail: error.message || "The body has no JSON content type." }),
+    );
+  if (error instanceof HTTPException && error.status < 500)
+    return send(c, toProblem({ code: "malformed_body", detail: error.message || "The body cannot be read." }));
+  // oxlint-disable-next-line no-console -- the platform's log is where an unexpected error must be seen
+  console.error(error);
+  return send(c, {
+    type: kind("internal"),
+    title: "Internal error",
+    status: 500,
+    detail: "Something in Drover went wrong; nothing was half done.",
+    advice: "Send the same again; if it persists, report it.",
+  });
+}
+
+export const notFound = (c: Context): Response =>
+  send(c, toProblem({ code: "not_found", what: "path", id: c.req.path }));
+
+function send(c: Context, problem: Problem): Response {
+  const headers: Record<string, string> = { "content-type": "application/problem+json" };
+  if (problem.status === 401) headers["www-authenticate"] = "Bearer";
+  if (typeof problem["retryAfterSeconds"] === "number") headers["retry-after"] = String(problem["retryAfterSeconds"]);
+  return c.json(problem, problem.status, headers);
+}

@@ -1,0 +1,127 @@
+import { z } from "zod";
+import { cursor, page, pageQuery } from "../http/paging.ts";
+import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.ts";
+import { RUN_STATES } from "../model/lifecycle.ts";
+import { migrationRun } from "../model/run.ts";
+import { operatorId } from "../model/wire/common.ts";
+import { migrationEvent } from "../model/wire/event.ts";
+import { cancelRun, receiveEvent, resolveRun } from "../services/events.ts";
+import { readRun } from "../services/runs.ts";
+
+const idParam = z.strictObject({ migrationId: z.string().min(1).max(64) });
+const reason = z.string().min(1).max(500);
+
+const timelineEntry = z
+  .strictObject({
+    hostId: z.string(),
+    bootId: z.string(),
+    sequence: z.int(),
+    type: z.string(),
+    at: z.int(),
+    receivedAt: z.int(),
+    verdict: z.string(),
+    body: z.unknown(),
+  })
+  .meta({ id: "TimelineEntry" });
+
+export const migrationRoutes = createRouter()
+  .openapi(
+    declareRoute(["read"], {
+      method: "get",
+      path: "/",
+      summary: "Migrations, newest first; those of one plan in its order",
+      request: {
+        query: z.strictObject({
+          planId: z.string().min(1).max(64).optional(),
+          cluster: operatorId.optional(),
+          /** Only those that have not ended. */
+          active: z.enum(["true", "false"]).default("false"),
+          ...pageQuery,
+        }),
+      },
+      responses: { 200: jsonAnswer("Migrations", page(migrationRun)) },
+    }),
+    async (c) => {
+      const { planId, cluster, active, after, limit } = c.req.valid("query");
+      const found = await c.var.deps.store.migrations.list({
+        planId: planId ?? null,
+        cluster: cluster ?? null,
+        active: active === "true",
+        after: after ?? null,
+        limit: limit + 1,
+      });
+      return c.json(
+        cursor(found, limit, (run) => run.migrationId),
+        200,
+      );
+    },
+  )
+  .openapi(
+    declareRoute(["read"], {
+      method: "get",
+      path: "/{migrationId}",
+      summary: "One migration: state, progress, predicted and measured",
+      request: { params: idParam },
+      responses: { 200: jsonAnswer("The migration", migrationRun) },
+    }),
+    async (c) => c.json(await readRun(c.var.deps, c.req.valid("param").migrationId), 200),
+  )
+  .openapi(
+    declareRoute(["read"], {
+      method: "get",
+      path: "/{migrationId}/events",
+      summary: "The timeline: every event as received, and what became of it",
+      request: { params: idParam },
+      responses: { 200: jsonAnswer("Events, oldest first", z.strictObject({ items: z.array(timelineEntry) })) },
+    }),
+    async (c) => {
+      const { migrationId } = await readRun(c.var.deps, c.req.valid("param").migrationId);
+      return c.json({ items: await c.var.deps.store.migrations.timeline(migrationId) }, 200);
+    },
+  )
+  .openapi(
+    declareRoute(["agent"], {
+      method: "post",
+      path: "/{migrationId}/events",
+      summary: "An agent of one of the two hosts reports",
+      request: { params: idParam, body: jsonBody(migrationEvent) },
+      responses: {
+        200: jsonAnswer(
+          "Stored; `applied` when it moved the run",
+          z.strictObject({ duplicate: z.boolean(), applied: z.boolean(), state: z.enum(RUN_STATES) }),
+        ),
+      },
+    }),
+    async (c) => {
+      const { migrationId } = c.req.valid("param");
+      return c.json(await receiveEvent(c.var.deps, c.var.principal, migrationId, c.req.valid("json")), 200);
+    },
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "post",
+      path: "/{migrationId}/cancel",
+      summary: "Cancel before the point of no return",
+      request: { params: idParam, body: jsonBody(z.strictObject({ reason })) },
+      responses: { 200: jsonAnswer("Cancelled, or the source's agent was told to", migrationRun) },
+    }),
+    async (c) =>
+      c.json(
+        await cancelRun(c.var.deps, c.var.principal, c.req.valid("param").migrationId, c.req.valid("json").reason),
+        200,
+      ),
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "post",
+      path: "/{migrationId}/resolve",
+      summary: "Say where the VM of a lost migration is, after you have looked",
+      request: {
+        params: idParam,
+        body: jsonBody(z.strictObject({ vmRunsAt: z.enum(["source", "destination"]), reason })),
+      },
+      responses: { 200: jsonAnswer("Resolved", migrationRun) },
+    }),
+    async (c) =>
+      c.json(await resolveRun(c.var.deps, c.var.principal, c.req.valid("param").migrationId, c.req.valid("json")), 200),
+  );

@@ -1,0 +1,34 @@
+// Commands on their way to agents.
+import type { Deps } from "../env.ts";
+import type { CommandRecord } from "../model/run.ts";
+import type { CommandEnvelope } from "../model/wire/command.ts";
+import type { Refusal } from "../model/wire/event.ts";
+
+const sign = async (deps: Deps, command: CommandRecord): Promise<CommandEnvelope> =>
+  (await deps.signer()).sign(command.id, Math.floor(deps.now() / 1000), command.body);
+
+/** What this host's agent has not answered yet, signed for this delivery. */
+export async function pendingEnvelopes(deps: Deps, hostId: string): Promise<CommandEnvelope[]> {
+  const pending = await deps.store.commands.pendingFor(hostId, deps.now());
+  return Promise.all(pending.map((command) => sign(deps, command)));
+}
+
+/** Sends a command at once where the agent can be reached; the agent also finds it in its next answer. */
+export async function dispatch(deps: Deps, command: CommandRecord): Promise<void> {
+  const host = await deps.store.hosts.byId(command.hostId);
+  if (host?.agentUrl) await deps.postCommand(host.agentUrl, await sign(deps, command));
+}
+
+/** `POST /v1/hosts/{hostId}/refusals`: an agent did not act on something it could not trust. Kept for people; moves no run. */
+export async function recordRefusal(deps: Deps, hostId: string, refusal: Refusal): Promise<void> {
+  await deps.store.audit.record(
+    {
+      actor: hostId,
+      action: "command.refused",
+      subject: refusal.commandId ?? hostId,
+      reason: refusal.reason,
+      detail: refusal,
+    },
+    deps.now(),
+  );
+}

@@ -1,0 +1,150 @@
+// What agents report of runs, and what people decide of them.
+import type { Deps } from "../env.ts";
+import { AppError } from "../errors.ts";
+import { isPastNoReturn, signalOf } from "../model/lifecycle.ts";
+import type { Principal } from "../model/principal.ts";
+import type { MigrationRun } from "../model/run.ts";
+import type { MigrationEvent } from "../model/wire/event.ts";
+import { dispatch } from "./commands.ts";
+import { cancelFor } from "./run-commands.ts";
+import { type SignalExtra, applySignal, readRun } from "./runs.ts";
+
+/** `POST /v1/migrations/{id}/events`. Every event is kept; only one that the table knows moves the run. */
+export async function receiveEvent(
+  deps: Deps,
+  principal: Principal,
+  migrationId: string,
+  event: MigrationEvent,
+): Promise<{ duplicate: boolean; applied: boolean; state: MigrationRun["state"] }> {
+  const run = await deps.store.migrations.byId(migrationId);
+  // Who has no part in a run cannot tell it from one that does not exist.
+  if (!run || principal.hostId === null || ![run.fromHostId, run.toHostId].includes(principal.hostId))
+    throw new AppError({ code: "not_found", what: "migration", id: migrationId });
+  if (event.hostId !== principal.hostId) throw new AppError({ code: "foreign_host", hostId: event.hostId });
+  if (event.type !== "progress" && (await deps.store.migrations.hasEvent(migrationId, event)))
+    return { duplicate: true, applied: false, state: run.state };
+  if (event.fencingToken !== run.fencingToken) {
+    await deps.store.migrations.addEvent(migrationId, event, "stale-token", deps.now());
+    const detail = `The event's fencing token is ${event.fencingToken}, the run's ${run.fencingToken ?? "not given yet"}.`;
+    throw new AppError({ code: "event_refused", migrationId, detail });
+  }
+  if (event.type === "progress") return progressed(deps, run, event);
+  return moved(deps, run, event);
+}
+
+/** Progress is answered here and never becomes a step, unless the run was waiting for a sign of life. */
+async function progressed(deps: Deps, run: MigrationRun, event: MigrationEvent & { type: "progress" }) {
+  await deps.store.migrations.setProgress(run.migrationId, event.progress, deps.now());
+  if (event.hostId !== run.fromHostId || (run.state !== "lost" && run.state !== "prepared"))
+    return { duplicate: false, applied: false, state: run.state };
+  const state = await applySignal(deps, run.migrationId, "progress", { lastEventAt: deps.now() });
+  return { duplicate: false, applied: state !== null, state: state ?? run.state };
+}
+
+async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEvent, { type: "progress" }>) {
+  const { migrationId } = run;
+  const sender = event.hostId === run.fromHostId ? "source" : "destination";
+  const signal = signalOf(event, sender);
+  const state = signal === null ? null : await applySignal(deps, migrationId, signal, extraOf(event, deps.now()));
+  if (event.type === "completed" && state === null)
+    await deps.store.migrations.lateOutcome(run, event.outcome, deps.now());
+  if (event.commandId !== undefined)
+    await deps.store.commands.settle(
+      event.commandId,
+      event.hostId,
+      event.type === "refused" ? "refused" : "acknowledged",
+    );
+  const present = state ?? (await readRun(deps, migrationId)).state;
+  const verdict =
+    state === null ? `noted: ${event.type} of the ${sender} moves nothing in ${present}` : `applied: ${state}`;
+  await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
+  if (state !== null) await deps.runs.notify(migrationId);
+  return { duplicate: false, applied: state !== null, state: present };
+}
+
+function extraOf(event: Exclude<MigrationEvent, { type: "progress" }>, now: number): SignalExtra {
+  const heard = { lastEventAt: now };
+  switch (event.type) {
+    case "prepared":
+      return { ...heard, destination: { migrationUri: event.migrationUri, peerUrl: event.peerUrl } };
+    case "switched":
+      return event.postCopy ? { ...heard, postCopyActive: true } : heard;
+    case "completed":
+      return { ...heard, measured: event.outcome };
+    case "failed":
+    case "cancelled":
+    case "refused":
+      return { ...heard, failure: { reason: event.reason, detail: event.detail, hostId: event.hostId } };
+    case "accepted":
+    case "paused":
+    case "resumed":
+      return heard;
+  }
+}
+
+/** `POST /v1/migrations/{id}/resolve`: a person says where the VM of a lost run is. */
+export async function resolveRun(
+  deps: Deps,
+  principal: Principal,
+  migrationId: string,
+  input: { vmRunsAt: "source" | "destination"; reason: string },
+): Promise<MigrationRun> {
+  const run = await readRun(deps, migrationId);
+  if (run.state !== "lost")
+    throw new AppError({
+      code: "illegal_state",
+      what: "Migration",
+      id: migrationId,
+      state: run.state,
+      allowed: ["lost"],
+    });
+  await deps.store.audit.record(
+    {
+      actor: principal.id,
+      action: "migration.resolved",
+      subject: migrationId,
+      reason: input.reason,
+      detail: { vmRunsAt: input.vmRunsAt },
+    },
+    deps.now(),
+  );
+  await applySignal(deps, migrationId, input.vmRunsAt === "source" ? "resolved-at-source" : "resolved-at-destination", {
+    failure: { reason: "resolved", detail: `${principal.name}: ${input.reason}` },
+  });
+  await deps.runs.notify(migrationId);
+  return readRun(deps, migrationId);
+}
+
+/** `POST /v1/migrations/{id}/cancel`: at once while nothing is started, else by asking the source; never past the point of no return. */
+export async function cancelRun(
+  deps: Deps,
+  principal: Principal,
+  migrationId: string,
+  reason: string,
+): Promise<MigrationRun> {
+  const run = await readRun(deps, migrationId);
+  if (isPastNoReturn(run.state, run.postCopyActive))
+    throw new AppError({ code: "point_of_no_return", migrationId, state: run.state });
+  const failure = { reason: "cancelled", detail: `${principal.name}: ${reason}` };
+  await deps.store.audit.record(
+    { actor: principal.id, action: "migration.cancel", subject: migrationId, reason },
+    deps.now(),
+  );
+  if ((await applySignal(deps, migrationId, "cancel-untouched", { failure })) !== null) {
+    await deps.runs.notify(migrationId);
+    return readRun(deps, migrationId);
+  }
+  const present = await readRun(deps, migrationId);
+  if (present.state !== "prepared" && present.state !== "pre-copying")
+    throw new AppError({
+      code: "illegal_state",
+      what: "Migration",
+      id: migrationId,
+      state: present.state,
+      allowed: ["queued", "claimed", "preparing", "prepared", "pre-copying"],
+    });
+  const command = cancelFor(deps, present, present.fromHostId, reason);
+  await deps.store.commands.insert(command);
+  await dispatch(deps, command);
+  return present;
+}

@@ -1,0 +1,186 @@
+// Plans: made, read, decided.
+import type { Deps } from "../env.ts";
+import { AppError } from "../errors.ts";
+import { canonicalJson } from "../model/canonical.ts";
+import { buildPlan, checkPlanRequest } from "../model/placement/index.ts";
+import type { Goal, Move, PlanParameters } from "../model/placement/types.ts";
+import type { Plan } from "../model/plan.ts";
+import type { Principal } from "../model/principal.ts";
+import { DAY_MS } from "../model/units.ts";
+import { cancelQueued } from "./runs.ts";
+
+/** A plan that nobody decided in this time is void, ms. */
+const PLAN_TTL_MS = DAY_MS;
+
+/** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
+export async function createPlan(
+  deps: Deps,
+  principal: Principal,
+  input: { cluster: string; goal: Goal; parameters: PlanParameters },
+): Promise<Plan> {
+  const now = deps.now();
+  const snapshot = await deps.store.snapshots.read(input.cluster, now);
+  if (snapshot.hosts.length === 0)
+    throw new AppError({
+      code: "invalid_request",
+      issues: [{ path: "cluster", message: `no host of ${input.cluster} is known` }],
+    });
+  const issues = checkPlanRequest(snapshot, input.goal, input.parameters);
+  if (issues.length > 0)
+    throw new AppError({
+      code: "invalid_request",
+      issues: issues.map(({ path, message }) => ({ path: `parameters.${path}`, message })),
+    });
+  const content = buildPlan(snapshot, input.goal, input.parameters);
+  const contentText = canonicalJson(content);
+  const snapshotText = canonicalJson(snapshot);
+  const hasMoves = content.moves.length > 0;
+  const plan: Plan = {
+    planId: deps.newId("pln"),
+    // A plan without moves has nothing that could be approved.
+    state: hasMoves ? "proposed" : "done",
+    version: 1,
+    contentHash: await deps.hash(contentText),
+    inputHash: await deps.hash(`${snapshotText}\n${canonicalJson(input)}`),
+    content,
+    skipped: [],
+    createdBy: principal.id,
+    createdAt: now,
+    expiresAt: now + PLAN_TTL_MS,
+    decidedBy: null,
+    decidedAt: null,
+    reason: null,
+    endedAt: hasMoves ? null : now,
+  };
+  await deps.store.plans.insert(plan, contentText, snapshotText, {
+    actor: principal.id,
+    action: "plan.created",
+    subject: plan.planId,
+    detail: { goal: input.goal, moves: content.moves.length },
+  });
+  return plan;
+}
+
+export async function readPlan(deps: Deps, planId: string): Promise<Plan> {
+  const plan = await deps.store.plans.byId(planId);
+  if (!plan) throw new AppError({ code: "not_found", what: "plan", id: planId });
+  return plan;
+}
+
+async function readProposed(deps: Deps, planId: string): Promise<Plan> {
+  const plan = await readPlan(deps, planId);
+  const state = plan.state === "proposed" && plan.expiresAt <= deps.now() ? "expired" : plan.state;
+  if (state !== "proposed")
+    throw new AppError({ code: "illegal_state", what: "Plan", id: planId, state, allowed: ["proposed"] });
+  return plan;
+}
+
+/** Binds what was seen: the plan's content by its hash, with the limits each move carries. Makes the runs and starts them. */
+export async function approvePlan(
+  deps: Deps,
+  principal: Principal,
+  planId: string,
+  input: { contentHash: string; reason?: string | undefined },
+): Promise<Plan> {
+  const plan = await readProposed(deps, planId);
+  if (input.contentHash !== plan.contentHash)
+    throw new AppError({ code: "plan_changed", planId, contentHash: plan.contentHash });
+  const moves = plan.content.moves.filter((move) => !plan.skipped.includes(move.n));
+  if (moves.length === 0)
+    throw new AppError({
+      code: "illegal_state",
+      what: "Plan",
+      id: planId,
+      state: "without moves",
+      allowed: ["one with moves"],
+    });
+  const now = deps.now();
+  const runs = moves.map((move) => toRun(deps, plan, move, now));
+  const decision = { state: "approved" as const, by: principal.id, reason: input.reason ?? null, at: now };
+  const entry = {
+    actor: principal.id,
+    action: "plan.approved",
+    subject: planId,
+    ...(input.reason === undefined ? {} : { reason: input.reason }),
+    detail: { contentHash: plan.contentHash, moves: moves.map((move) => move.n) },
+  };
+  if ((await decide(() => deps.store.plans.decide(plan, decision, runs, entry))) === "vm-busy") {
+    const vmUuids = await deps.store.migrations.busyVms(
+      plan.content.cluster,
+      moves.map((move) => move.vm),
+    );
+    throw new AppError({ code: "vm_busy", vmUuids });
+  }
+  // An approval is acknowledged once it is stored: Cron makes an instance that could not be made now.
+  await Promise.allSettled(runs.map((run) => deps.runs.start(run.migrationId)));
+  return readPlan(deps, planId);
+}
+
+const toRun = (deps: Deps, plan: Plan, move: Move, now: number) => ({
+  migrationId: deps.newId("mig"),
+  cluster: plan.content.cluster,
+  planId: plan.planId,
+  moveNumber: move.n,
+  vmUuid: move.vm,
+  vmName: move.vmName,
+  fromHostId: move.fromHostId,
+  toHostId: move.toHostId,
+  mechanism: move.mechanism,
+  parameters: move.parameters,
+  limits: move.limits,
+  predicted: move.estimate,
+  createdAt: now,
+});
+
+/** Two deciding at once: the one that comes second is told to look again. */
+async function decide<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+      if (cause.message.includes("plans.version"))
+        throw new AppError({
+          code: "busy",
+          detail: "The plan is being decided by somebody else.",
+          retryAfterSeconds: 1,
+        });
+    throw error;
+  }
+}
+
+export async function rejectPlan(deps: Deps, principal: Principal, planId: string, reason: string): Promise<Plan> {
+  const plan = await readProposed(deps, planId);
+  const decision = { state: "rejected" as const, by: principal.id, reason, at: deps.now() };
+  const entry = { actor: principal.id, action: "plan.rejected", subject: planId, reason };
+  await decide(() => deps.store.plans.decide(plan, decision, [], entry));
+  return readPlan(deps, planId);
+}
+
+/** Leaves one move out: before approval it is never made, afterwards its run is cancelled if it has not begun. */
+export async function skipMove(
+  deps: Deps,
+  principal: Principal,
+  planId: string,
+  n: number,
+  reason: string,
+): Promise<Plan> {
+  const plan = await readPlan(deps, planId);
+  if (!plan.content.moves.some((move) => move.n === n))
+    throw new AppError({ code: "not_found", what: "move", id: `${planId}/${n}` });
+  if (plan.state === "approved" || plan.state === "executing") {
+    await cancelQueued(deps, planId, n, { reason: "skipped", detail: reason });
+    return readPlan(deps, planId);
+  }
+  await readProposed(deps, planId);
+  const entry = { actor: principal.id, action: "move.skipped", subject: `${planId}/${n}`, reason };
+  await decide(() =>
+    deps.store.plans.setSkipped(
+      plan,
+      [...new Set([...plan.skipped, n])].toSorted((a, b) => a - b),
+      deps.now(),
+      entry,
+    ),
+  );
+  return readPlan(deps, planId);
+}

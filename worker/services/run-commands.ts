@@ -1,0 +1,71 @@
+// The commands of a run, made from what is stored. Their ids follow from the run, so that making one twice is one command.
+import type { Deps } from "../env.ts";
+import { AppError } from "../errors.ts";
+import { COMMAND_TTL_MS } from "../model/lifecycle.ts";
+import type { CommandRecord, MigrationRun } from "../model/run.ts";
+import type { CancelCommand, Command, PrepareCommand, StartCommand } from "../model/wire/command.ts";
+
+/** How long a prepared destination waits for its source before it kills what it started, ms. */
+const LEASE_MS = 180_000;
+
+function record(command: Command): CommandRecord {
+  const { id, migrationId, hostId, type, issuedAt, expiresAt } = command;
+  return { id, migrationId, hostId, type, issuedAt, expiresAt, body: JSON.stringify(command) };
+}
+
+async function migrationHead(deps: Deps, run: MigrationRun, hostId: string, kind: string) {
+  const [vm] = await deps.store.hosts.vmsByUuid(run.cluster, [run.vmUuid]);
+  if (!vm) throw new AppError({ code: "not_found", what: "vm", id: run.vmUuid });
+  return { ...head(deps, run, hostId, kind), vm: vm.inventory, ...moveOf(run) };
+}
+
+const moveOf = ({ fromHostId, toHostId, mechanism, parameters, limits }: MigrationRun) => ({
+  fromHostId,
+  toHostId,
+  mechanism,
+  parameters,
+  limits,
+});
+
+function head(deps: Deps, run: MigrationRun, hostId: string, kind: string) {
+  if (run.fencingToken === null) throw new Error(`run ${run.migrationId} has no fencing token`);
+  const issuedAt = deps.now();
+  return {
+    id: `${run.migrationId}-${kind}`,
+    migrationId: run.migrationId,
+    hostId,
+    issuedAt,
+    expiresAt: issuedAt + COMMAND_TTL_MS,
+    fencingToken: run.fencingToken,
+  };
+}
+
+export async function prepareFor(deps: Deps, run: MigrationRun): Promise<CommandRecord> {
+  const command: PrepareCommand = {
+    type: "migration.prepare",
+    ...(await migrationHead(deps, run, run.toHostId, "prepare")),
+    leaseMs: LEASE_MS,
+  };
+  return record(command);
+}
+
+export async function startFor(deps: Deps, run: MigrationRun): Promise<CommandRecord> {
+  if (run.destination === null) throw new Error(`run ${run.migrationId} is prepared without a destination`);
+  const command: StartCommand = {
+    type: "migration.start",
+    ...(await migrationHead(deps, run, run.fromHostId, "start")),
+    destination: run.destination,
+  };
+  return record(command);
+}
+
+export function cancelFor(deps: Deps, run: MigrationRun, hostId: string, reason: string): CommandRecord {
+  const side = hostId === run.fromHostId ? "source" : "destination";
+  const command: CancelCommand = {
+    type: "migration.cancel",
+    ...head(deps, run, hostId, `cancel-${side}`),
+    vmUuid: run.vmUuid,
+    reason,
+  };
+  return record(command);
+}

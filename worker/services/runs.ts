@@ -1,0 +1,208 @@
+// The migration run: Drover's own steps. Everything is read from D1, decided by model/lifecycle.ts and written back under
+// the run's version, so that a step that is repeated, or done by two at once, happens once.
+import type { Deps } from "../env.ts";
+import { AppError } from "../errors.ts";
+import { type RunView, type Signal, isEnded, nextState, nextStep } from "../model/lifecycle.ts";
+import { revalidate } from "../model/revalidation.ts";
+import type { MigrationRun, RunFailure } from "../model/run.ts";
+import type { PlanParameters } from "../model/placement/types.ts";
+import { type Outcome } from "../model/wire/event.ts";
+import { cancelFor, prepareFor, startFor } from "./run-commands.ts";
+import { dispatch } from "./commands.ts";
+
+/** A queued run looks again after this time, ms, if nothing wakes it before. */
+const QUEUE_POLL_MS = 15_000;
+/** Several writers at a run at once are settled within this many tries. */
+const TRIES_MAX = 5;
+
+export type Advance = { ended: boolean; waitMs: number };
+
+export async function readRun(deps: Deps, migrationId: string): Promise<MigrationRun> {
+  const run = await deps.store.migrations.byId(migrationId);
+  if (!run) throw new AppError({ code: "not_found", what: "migration", id: migrationId });
+  return run;
+}
+
+/** Takes every step that can be taken now. Returns how long there is nothing to do unless something changes. */
+export async function advanceRun(deps: Deps, migrationId: string): Promise<Advance> {
+  for (;;) {
+    const run = await readRun(deps, migrationId);
+    if (isEnded(run.state)) return { ended: true, waitMs: 0 };
+    const now = deps.now();
+    const step = nextStep(await viewOf(deps, run), now);
+    switch (step.do) {
+      case "nothing":
+        return { ended: true, waitMs: 0 };
+      case "wait":
+        return { ended: false, waitMs: Math.max(1000, step.untilMs - now) };
+      case "claim": {
+        const waiting = await claim(deps, run);
+        if (waiting) return { ended: false, waitMs: QUEUE_POLL_MS };
+        break;
+      }
+      case "prepare": {
+        const command = await prepareFor(deps, run);
+        if (await deps.store.migrations.step(run, { state: "preparing", at: now }, command))
+          await dispatch(deps, command);
+        break;
+      }
+      case "start": {
+        const command = await startFor(deps, run);
+        if (await deps.store.migrations.step(run, { state: "prepared", at: now }, command))
+          await dispatch(deps, command);
+        break;
+      }
+      case "signal":
+        await applySignal(deps, migrationId, step.signal, { failure: { reason: step.signal, detail: step.why } });
+        break;
+    }
+  }
+}
+
+async function viewOf(deps: Deps, run: MigrationRun): Promise<RunView> {
+  const [source, destination, start] = await Promise.all([
+    deps.store.hosts.liveness(run.fromHostId),
+    deps.store.hosts.liveness(run.toHostId),
+    run.state === "prepared" ? deps.store.commands.byId(`${run.migrationId}-start`) : null,
+  ]);
+  const side = (view: typeof source) => ({
+    heardAt: view?.heardAt ?? null,
+    vmState: view?.vmStates?.[run.vmUuid] ?? null,
+    vmStatesAt: view?.vmStatesAt ?? null,
+  });
+  return {
+    state: run.state,
+    mechanism: run.mechanism,
+    stateAt: run.stateAt,
+    lastEventAt: run.lastEventAt,
+    startSent: start !== null,
+    hasOutcome: run.measured !== null,
+    source: side(source),
+    destination: side(destination),
+  };
+}
+
+/** True: it is not this run's turn. */
+async function claim(deps: Deps, run: MigrationRun): Promise<boolean> {
+  const plan = await deps.store.plans.byId(run.planId);
+  if (!plan) throw new AppError({ code: "not_found", what: "plan", id: run.planId });
+  const { parameters, cluster } = plan.content;
+  const siblings = (await deps.store.migrations.ofPlan(run.planId)).filter(
+    (other) => other.migrationId !== run.migrationId,
+  );
+  // Moves begin in the order of the plan, each in a state that was judged feasible; a lost one holds up what follows.
+  if (
+    siblings.some((other) => (other.state === "queued" && other.moveNumber < run.moveNumber) || other.state === "lost")
+  )
+    return true;
+  const running = siblings.filter((other) => other.state !== "queued" && !isEnded(other.state)).length;
+  const now = deps.now();
+  const verdict = revalidate(await deps.store.snapshots.read(cluster, now), run, parameters, running);
+  if (verdict.verdict === "wait") return true;
+  if (verdict.verdict === "superseded") {
+    await applySignal(deps, run.migrationId, "superseded", { failure: verdict.failure });
+    return false;
+  }
+  const need = { cpuCores: verdict.cpuCores, predicted: verdict.estimate };
+  const result = await deps.store.migrations.claim(run, need, claimLimits(parameters), now);
+  if (result === "no-memory" && running === 0) {
+    const detail = `${run.toHostId} has no room left for ${run.vmName}: other VMs were placed there since the snapshot.`;
+    await applySignal(deps, run.migrationId, "superseded", { failure: { reason: "memory", detail } });
+    return false;
+  }
+  if (result === "claimed") {
+    await deps.store.plans.advance(run.planId, ["approved"], "executing", now, false);
+    // The next in order may begin beside this one.
+    await wakeQueued(deps, siblings);
+  }
+  return result === "no-memory" || result === "concurrency";
+}
+
+const claimLimits = (parameters: PlanParameters) => ({
+  memoryReserveRatio: parameters.memoryReserveRatio,
+  perHost: parameters.concurrencyPerHost,
+  perCluster: parameters.concurrencyPerCluster,
+});
+
+async function wakeQueued(deps: Deps, runs: MigrationRun[]): Promise<void> {
+  const next = runs.filter((run) => run.state === "queued").toSorted((a, b) => a.moveNumber - b.moveNumber)[0];
+  if (next) await deps.runs.notify(next.migrationId);
+}
+
+export type SignalExtra = {
+  failure?: RunFailure;
+  destination?: { migrationUri: string; peerUrl: string };
+  measured?: Outcome;
+  postCopyActive?: boolean;
+  lastEventAt?: number;
+};
+
+/** Moves the run by a signal, as the table says. Returns the new state, or null: the signal moves nothing here. */
+export async function applySignal(
+  deps: Deps,
+  migrationId: string,
+  signal: Signal,
+  extra: SignalExtra,
+): Promise<MigrationRun["state"] | null> {
+  for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
+    const run = await readRun(deps, migrationId);
+    const state = nextState(run.state, signal, run.postCopyActive);
+    if (state === null) return null;
+    const keepsFailure = isEnded(state) ? state !== "completed" : state === "lost";
+    const { failure, ...rest } = extra;
+    const change = { state, at: deps.now(), ...rest, ...(failure && keepsFailure ? { failure } : {}) };
+    if (!isEnded(state)) {
+      if (await deps.store.migrations.step(run, change)) return state;
+      continue;
+    }
+    const source = await deps.store.hosts.byId(run.fromHostId);
+    const facts = { hypervisor: source?.inventory.hypervisor ?? "kvm", driver: source?.inventory.driver.name ?? "qmp" };
+    if (await deps.store.migrations.end(run, change, facts)) {
+      await afterEnd(deps, run, state);
+      return state;
+    }
+  }
+  throw new AppError({
+    code: "busy",
+    detail: `Migration ${migrationId} is being changed by several at once.`,
+    retryAfterSeconds: 1,
+  });
+}
+
+/** What follows the end of a run: the destination is cleared, the rest of the plan stopped or woken, the plan closed. */
+async function afterEnd(deps: Deps, ended: MigrationRun, state: MigrationRun["state"]): Promise<void> {
+  if (state !== "completed" && ended.fencingToken !== null) {
+    const command = cancelFor(deps, ended, ended.toHostId, `The run has ended: ${state}.`);
+    await deps.store.commands.insert(command);
+    await dispatch(deps, command);
+  }
+  if (state !== "completed") {
+    const detail = `Move ${ended.moveNumber} of the plan (${ended.vmName}) ${state === "failed" ? "has failed" : "was cancelled"}.`;
+    for (const run of await deps.store.migrations.ofPlan(ended.planId))
+      if (run.state === "queued" && state === "failed")
+        await applySignal(deps, run.migrationId, "cancel-untouched", { failure: { reason: "plan-stopped", detail } });
+  }
+  const runs = await deps.store.migrations.ofPlan(ended.planId);
+  if (!runs.every((run) => isEnded(run.state))) return wakeQueued(deps, runs);
+  const outcome = runs.some((run) => run.state === "failed")
+    ? "failed"
+    : runs.some((run) => run.state === "completed")
+      ? "done"
+      : "cancelled";
+  await deps.store.plans.advance(ended.planId, ["approved", "executing"], outcome, deps.now(), true);
+}
+
+/** Ends the run of one move that has not begun. */
+export async function cancelQueued(deps: Deps, planId: string, n: number, failure: RunFailure): Promise<void> {
+  const run = (await deps.store.migrations.ofPlan(planId)).find((candidate) => candidate.moveNumber === n);
+  if (run?.state !== "queued")
+    throw new AppError({
+      code: "illegal_state",
+      what: "Move",
+      id: `${planId}/${n}`,
+      state: run?.state ?? "skipped",
+      allowed: ["queued"],
+    });
+  await applySignal(deps, run.migrationId, "cancel-untouched", { failure });
+  await deps.runs.notify(run.migrationId);
+}

@@ -1,0 +1,12 @@
+// What Cron does every minute. Each part is idempotent and complete in itself.
+import type { Deps } from "../env.ts";
+import { DAY_MS } from "../model/units.ts";
+
+export async function runSchedule(deps: Deps): Promise<void> {
+  const now = deps.now();
+  await deps.store.plans.expire(now);
+  await deps.store.commands.expire(now);
+  await deps.store.idempotency.forget(now - DAY_MS);
+  // A run whose Workflow instance is missing or has given up gets a living one.
+  for (const migrationId of await deps.store.migrations.active()) await deps.runs.ensure(migrationId);
+}

@@ -1,0 +1,30 @@
+import { and, desc, lt } from "drizzle-orm";
+import type { AuditEntry } from "../model/principal.ts";
+import type { Db } from "./db.ts";
+import { audit } from "./schema.ts";
+
+/** The row of an audit entry, to be inserted in the same batch as the change it tells of. */
+export const auditRow = (entry: AuditEntry, at: number): typeof audit.$inferInsert => ({
+  at,
+  actor: entry.actor,
+  action: entry.action,
+  subject: entry.subject,
+  reason: entry.reason ?? null,
+  detail: entry.detail === undefined ? null : JSON.stringify(entry.detail),
+});
+
+export function auditStore(db: Db) {
+  return {
+    record: async (entry: AuditEntry, at: number) => {
+      await db.insert(audit).values(auditRow(entry, at));
+    },
+    /** Newest first; `before` is the id of the last entry of the page before. */
+    page: (limit: number, before: number | null) =>
+      db
+        .select()
+        .from(audit)
+        .where(and(before === null ? undefined : lt(audit.id, before)))
+        .orderBy(desc(audit.id))
+        .limit(limit),
+  };
+}

@@ -1,0 +1,164 @@
+// The two steps of a run that touch more than the run: its claim with the reservation, and its end.
+import { and, eq, isNull, sql } from "drizzle-orm";
+import type { MechanismEstimate } from "../model/migration/types.ts";
+import type { RunState } from "../model/lifecycle.ts";
+import type { MigrationRun, RunFailure } from "../model/run.ts";
+import type { Outcome } from "../model/wire/event.ts";
+import { type Db, failedGuard } from "./db.ts";
+import { placeStatements } from "./hosts.ts";
+import { commands, migrations, outcomes, reservations, vms } from "./schema.ts";
+
+/** A run changes only from the version that was read; where it did not, the column turns NULL and the batch rolls back. */
+export const guarded = (version: number) =>
+  sql<number>`CASE WHEN ${migrations.version} = ${version} THEN ${migrations.version} + 1 END`;
+
+/** What changes with a step of a run. */
+export type RunChange = {
+  state: RunState;
+  at: number;
+  failure?: RunFailure;
+  destination?: { migrationUri: string; peerUrl: string };
+  measured?: Outcome;
+  postCopyActive?: boolean;
+  lastEventAt?: number;
+};
+
+export type ClaimLimits = { memoryReserveRatio: number; perHost: number; perCluster: number };
+export type ClaimResult = "claimed" | "changed" | "no-memory" | "concurrency";
+
+const ACTIVE_CLAIMS = sql`ended_at IS NULL AND state <> 'queued'`;
+
+/**
+ * Claim and reservation in one batch: the VM's fencing token rises, the run takes it, and the destination's room is
+ * reserved only if it is there. Each guard is an expression that turns NULL, so that all of it happens or nothing.
+ */
+export async function claim(
+  db: Db,
+  run: MigrationRun,
+  need: { cpuCores: number; predicted: MechanismEstimate },
+  limits: ClaimLimits,
+  now: number,
+): Promise<ClaimResult> {
+  const { cluster, vmUuid, fromHostId, toHostId } = run;
+  const busyOn = (hostId: string) =>
+    sql`(SELECT count(*) FROM migrations WHERE ${ACTIVE_CLAIMS} AND (from_host_id = ${hostId} OR to_host_id = ${hostId}))`;
+  const busyInCluster = sql`(SELECT count(*) FROM migrations WHERE ${ACTIVE_CLAIMS} AND cluster = ${cluster})`;
+  const free = sql`(SELECT h.memory_bytes * (1 - ${limits.memoryReserveRatio})
+      - (SELECT coalesce(sum(v.committed_bytes), 0) FROM vms v WHERE v.cluster = ${cluster} AND v.host_id = ${toHostId})
+      - (SELECT coalesce(sum(r.memory_bytes), 0) FROM reservations r WHERE r.host_id = ${toHostId})
+    FROM hosts h WHERE h.id = ${toHostId})`;
+  try {
+    await db.batch([
+      db
+        .update(vms)
+        .set({ fencingToken: sql`${vms.fencingToken} + 1` })
+        .where(and(eq(vms.cluster, cluster), eq(vms.uuid, vmUuid))),
+      db.insert(reservations).select(sql`SELECT ${run.migrationId}, ${cluster}, ${toHostId}, ${vmUuid},
+          CASE WHEN v.committed_bytes <= ${free} THEN v.committed_bytes END,
+          CASE WHEN ${busyOn(fromHostId)} < ${limits.perHost} AND ${busyOn(toHostId)} < ${limits.perHost} AND ${busyInCluster} < ${limits.perCluster}
+            THEN ${Math.ceil(need.cpuCores)} END
+        FROM vms v WHERE v.cluster = ${cluster} AND v.uuid = ${vmUuid}`),
+      db
+        .update(migrations)
+        .set({
+          state: "claimed",
+          version: guarded(run.version),
+          stateAt: now,
+          predicted: JSON.stringify(need.predicted),
+          fencingToken: sql`(SELECT fencing_token FROM vms WHERE cluster = ${cluster} AND uuid = ${vmUuid})`,
+        })
+        .where(eq(migrations.id, run.migrationId)),
+    ]);
+    return "claimed";
+  } catch (error) {
+    const guard = failedGuard(error);
+    if (guard === "reservations.memory_bytes") return "no-memory";
+    if (guard === "reservations.cpu_cores") return "concurrency";
+    if (guard === "migrations.version") return "changed";
+    throw error;
+  }
+}
+
+/** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
+export async function end(
+  db: Db,
+  run: MigrationRun,
+  change: RunChange,
+  facts: { hypervisor: string; driver: string },
+): Promise<boolean> {
+  const measured = change.measured ?? run.measured;
+  try {
+    await db.batch([
+      db
+        .update(migrations)
+        .set({
+          state: change.state,
+          version: guarded(run.version),
+          stateAt: change.at,
+          endedAt: change.at,
+          ...(change.failure ? { failure: JSON.stringify(change.failure) } : {}),
+          ...(measured ? { measured: JSON.stringify(measured) } : {}),
+          ...(change.lastEventAt === undefined ? {} : { lastEventAt: change.lastEventAt }),
+        })
+        .where(eq(migrations.id, run.migrationId)),
+      db.delete(reservations).where(eq(reservations.migrationId, run.migrationId)),
+      db
+        .update(commands)
+        .set({ state: "expired" })
+        .where(and(eq(commands.migrationId, run.migrationId), eq(commands.state, "pending"))),
+      ...(measured ? [insertOutcome(db, run, measured, change, facts)] : []),
+      ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
+    ]);
+    return true;
+  } catch (error) {
+    if (failedGuard(error) === "migrations.version") return false;
+    throw error;
+  }
+}
+
+const insertOutcome = (
+  db: Db,
+  run: MigrationRun,
+  measured: Outcome,
+  change: RunChange,
+  facts: { hypervisor: string; driver: string },
+) =>
+  db
+    .insert(outcomes)
+    .values({
+      migrationId: run.migrationId,
+      cluster: run.cluster,
+      ...facts,
+      mechanism: run.mechanism,
+      state: change.state,
+      predicted: JSON.stringify(run.predicted),
+      measured: JSON.stringify(measured),
+      recordedAt: change.at,
+    })
+    .onConflictDoNothing();
+
+const placeAtDestination = (db: Db, { cluster, vmUuid, toHostId }: MigrationRun, at: number) => [
+  db
+    .update(vms)
+    .set({ hostId: toHostId, state: "running", lastMovedAt: at, updatedAt: at })
+    .where(and(eq(vms.cluster, cluster), eq(vms.uuid, vmUuid))),
+  ...placeStatements(db, cluster, vmUuid, toHostId, at),
+];
+
+/** The source's account of a run that was completed without it; a run that has one keeps it. */
+export async function lateOutcome(db: Db, run: MigrationRun, measured: Outcome, at: number): Promise<void> {
+  const text = JSON.stringify(measured);
+  await db.batch([
+    db
+      .update(migrations)
+      .set({ measured: text })
+      .where(and(eq(migrations.id, run.migrationId), eq(migrations.state, "completed"), isNull(migrations.measured))),
+    db
+      .insert(outcomes)
+      .select(sql`SELECT m.id, m.cluster, json_extract(h.inventory, '$.hypervisor'), json_extract(h.inventory, '$.driver.name'),
+        m.mechanism, m.state, m.predicted, m.measured, ${at}
+      FROM migrations m JOIN hosts h ON h.id = m.from_host_id
+      WHERE m.id = ${run.migrationId} AND m.state = 'completed' AND m.measured = ${text}`)
+      .onConflictDoNothing(),
+  ]);
+}

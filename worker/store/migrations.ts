@@ -1,0 +1,259 @@
+// Migration runs, their timeline, reservations and outcomes.
+import { and, asc, desc, eq, gt, inArray, isNull, lt, or } from "drizzle-orm";
+import { z } from "zod";
+import { mechanismEstimate } from "../model/migration/types.ts";
+import { type MigrationRun, type TimelineEntry, destination, runFailure } from "../model/run.ts";
+import { RUN_STATES, type RunState } from "../model/lifecycle.ts";
+import { type MigrationEvent, type Outcome, type Progress, outcome, progress } from "../model/wire/event.ts";
+import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
+import { mechanism } from "../model/wire/common.ts";
+import type { MechanismEstimate } from "../model/migration/types.ts";
+import type { CommandRecord } from "../model/run.ts";
+import { type ClaimLimits, type RunChange, claim, end, guarded, lateOutcome } from "./claims.ts";
+import { type Db, failedGuard } from "./db.ts";
+import { commands, migrationEvents, migrations } from "./schema.ts";
+
+export type NewRun = Pick<
+  MigrationRun,
+  | "migrationId"
+  | "cluster"
+  | "planId"
+  | "moveNumber"
+  | "vmUuid"
+  | "vmName"
+  | "fromHostId"
+  | "toHostId"
+  | "mechanism"
+  | "parameters"
+  | "limits"
+  | "predicted"
+  | "createdAt"
+>;
+
+export const runRow = (run: NewRun): typeof migrations.$inferInsert => ({
+  id: run.migrationId,
+  cluster: run.cluster,
+  planId: run.planId,
+  moveNumber: run.moveNumber,
+  vmUuid: run.vmUuid,
+  vmName: run.vmName,
+  fromHostId: run.fromHostId,
+  toHostId: run.toHostId,
+  mechanism: run.mechanism,
+  state: "queued",
+  version: 1,
+  parameters: JSON.stringify(run.parameters),
+  limits: JSON.stringify(run.limits),
+  predicted: JSON.stringify(run.predicted),
+  createdAt: run.createdAt,
+  stateAt: run.createdAt,
+});
+
+const parsed = <T>(schema: z.ZodType<T>, text: string | null): T | null =>
+  text === null ? null : schema.parse(JSON.parse(text));
+
+const toRun = (row: typeof migrations.$inferSelect): MigrationRun => ({
+  migrationId: row.id,
+  cluster: row.cluster,
+  planId: row.planId,
+  moveNumber: row.moveNumber,
+  vmUuid: row.vmUuid,
+  vmName: row.vmName,
+  fromHostId: row.fromHostId,
+  toHostId: row.toHostId,
+  mechanism: mechanism.parse(row.mechanism),
+  state: z.enum(RUN_STATES).parse(row.state),
+  version: row.version,
+  fencingToken: row.fencingToken,
+  parameters: migrationParameters.parse(JSON.parse(row.parameters)),
+  limits: migrationLimits.parse(JSON.parse(row.limits)),
+  predicted: mechanismEstimate.parse(JSON.parse(row.predicted)),
+  destination: parsed(destination, row.destination),
+  progress: parsed(progress, row.progress),
+  measured: parsed(outcome, row.measured),
+  failure: parsed(runFailure, row.failure),
+  postCopyActive: row.postCopyActive,
+  createdAt: row.createdAt,
+  stateAt: row.stateAt,
+  lastEventAt: row.lastEventAt,
+  endedAt: row.endedAt,
+});
+
+export function migrationStore(db: Db) {
+  return {
+    byId: async (migrationId: string): Promise<MigrationRun | null> => {
+      const row = await db.select().from(migrations).where(eq(migrations.id, migrationId)).get();
+      return row ? toRun(row) : null;
+    },
+
+    /** Newest first, or in the order of the plan when `planId` is given; `after` is the last id of the page before. */
+    list: async (filter: {
+      planId: string | null;
+      cluster: string | null;
+      active: boolean;
+      after: string | null;
+      limit: number;
+    }): Promise<MigrationRun[]> => {
+      const { planId, cluster, active, after, limit } = filter;
+      // Ids sort by time of making, and the runs of a plan are made in its order.
+      const inPlanOrder = planId !== null;
+      const beyond = after === null ? undefined : inPlanOrder ? gt(migrations.id, after) : lt(migrations.id, after);
+      const rows = await db
+        .select()
+        .from(migrations)
+        .where(
+          and(
+            planId === null ? undefined : eq(migrations.planId, planId),
+            cluster === null ? undefined : eq(migrations.cluster, cluster),
+            active ? isNull(migrations.endedAt) : undefined,
+            beyond,
+          ),
+        )
+        .orderBy(inPlanOrder ? asc(migrations.id) : desc(migrations.id))
+        .limit(limit);
+      return rows.map(toRun);
+    },
+
+    ofPlan: async (planId: string): Promise<MigrationRun[]> =>
+      (await db.select().from(migrations).where(eq(migrations.planId, planId)).orderBy(asc(migrations.moveNumber))).map(
+        toRun,
+      ),
+
+    /** Runs that have not ended and touch this host. */
+    activeOn: async (hostId: string): Promise<{ migrationId: string; state: RunState }[]> =>
+      (
+        await db
+          .select({ migrationId: migrations.id, state: migrations.state })
+          .from(migrations)
+          .where(
+            and(isNull(migrations.endedAt), or(eq(migrations.fromHostId, hostId), eq(migrations.toHostId, hostId))),
+          )
+      ).map((row) => ({ migrationId: row.migrationId, state: z.enum(RUN_STATES).parse(row.state) })),
+
+    active: async (): Promise<string[]> =>
+      (await db.select({ id: migrations.id }).from(migrations).where(isNull(migrations.endedAt))).map((row) => row.id),
+
+    /** VMs of this cluster with an active run. */
+    busyVms: async (cluster: string, uuids: string[]): Promise<string[]> =>
+      uuids.length === 0
+        ? []
+        : (
+            await db
+              .select({ uuid: migrations.vmUuid })
+              .from(migrations)
+              .where(
+                and(
+                  eq(migrations.cluster, cluster),
+                  isNull(migrations.endedAt),
+                  inArray(migrations.vmUuid, uuids.slice(0, 90)),
+                ),
+              )
+          ).map((row) => row.uuid),
+
+    claim: (
+      run: MigrationRun,
+      need: { cpuCores: number; predicted: MechanismEstimate },
+      limits: ClaimLimits,
+      now: number,
+    ) => claim(db, run, need, limits, now),
+
+    /** Moves a run on; with `command`, a command to an agent is written in the same batch. False: the run has changed meanwhile. */
+    step: async (run: MigrationRun, change: RunChange, command?: CommandRecord): Promise<boolean> => {
+      try {
+        await db.batch([
+          db
+            .update(migrations)
+            .set({
+              state: change.state,
+              version: guarded(run.version),
+              ...(change.state === run.state ? {} : { stateAt: change.at }),
+              ...(change.failure ? { failure: JSON.stringify(change.failure) } : {}),
+              ...(change.destination ? { destination: JSON.stringify(change.destination) } : {}),
+              ...(change.measured ? { measured: JSON.stringify(change.measured) } : {}),
+              ...(change.postCopyActive === undefined ? {} : { postCopyActive: change.postCopyActive }),
+              ...(change.lastEventAt === undefined ? {} : { lastEventAt: change.lastEventAt }),
+            })
+            .where(eq(migrations.id, run.migrationId)),
+          ...(command
+            ? [
+                db
+                  .insert(commands)
+                  .values({ ...command, state: "pending" })
+                  .onConflictDoNothing(),
+              ]
+            : []),
+        ]);
+        return true;
+      } catch (error) {
+        if (failedGuard(error) === "migrations.version") return false;
+        throw error;
+      }
+    },
+
+    /** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
+    end: (run: MigrationRun, change: RunChange, facts: { hypervisor: string; driver: string }) =>
+      end(db, run, change, facts),
+
+    /** The source's account of a run that was completed without it; no other run takes one after its end. */
+    lateOutcome: (run: MigrationRun, measured: Outcome, at: number) => lateOutcome(db, run, measured, at),
+
+    /** Writes what a running migration last said. No version: it moves nothing. */
+    setProgress: async (migrationId: string, value: Progress, at: number) => {
+      await db
+        .update(migrations)
+        .set({ progress: JSON.stringify(value), lastEventAt: at })
+        .where(and(eq(migrations.id, migrationId), isNull(migrations.endedAt)));
+    },
+
+    /** False: this event was stored before. */
+    addEvent: async (
+      migrationId: string,
+      event: MigrationEvent,
+      verdict: string,
+      receivedAt: number,
+    ): Promise<boolean> => {
+      const stored = await db
+        .insert(migrationEvents)
+        .values({
+          migrationId,
+          hostId: event.hostId,
+          bootId: event.bootId,
+          sequence: event.sequence,
+          type: event.type,
+          at: event.at,
+          receivedAt,
+          verdict,
+          body: JSON.stringify(event),
+        })
+        .onConflictDoNothing()
+        .returning({ sequence: migrationEvents.sequence });
+      return stored.length > 0;
+    },
+
+    hasEvent: async (migrationId: string, event: MigrationEvent): Promise<boolean> => {
+      const row = await db
+        .select({ sequence: migrationEvents.sequence })
+        .from(migrationEvents)
+        .where(
+          and(
+            eq(migrationEvents.migrationId, migrationId),
+            eq(migrationEvents.hostId, event.hostId),
+            eq(migrationEvents.bootId, event.bootId),
+            eq(migrationEvents.sequence, event.sequence),
+          ),
+        )
+        .get();
+      return row !== undefined;
+    },
+
+    timeline: async (migrationId: string): Promise<TimelineEntry[]> =>
+      (
+        await db
+          .select()
+          .from(migrationEvents)
+          .where(eq(migrationEvents.migrationId, migrationId))
+          .orderBy(asc(migrationEvents.receivedAt), asc(migrationEvents.sequence))
+          .limit(1000)
+      ).map(({ migrationId: _, body, ...entry }) => ({ ...entry, body: JSON.parse(body) as unknown })),
+  };
+}

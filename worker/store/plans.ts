@@ -1,0 +1,179 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { z } from "zod";
+import { planContent, planState } from "../model/placement/types.ts";
+import type { Plan, PlanSummary } from "../model/plan.ts";
+import type { AuditEntry } from "../model/principal.ts";
+import { auditRow } from "./audit.ts";
+import { type Db, isUniqueViolation } from "./db.ts";
+import { type NewRun, runRow } from "./migrations.ts";
+import { audit, migrations, plans } from "./schema.ts";
+
+/** D1 keeps at most 2 MB a row; a snapshot above this is not kept and the plan cannot be replayed. */
+const SNAPSHOT_BYTES_MAX = 1_000_000;
+
+const numbers = z.array(z.int());
+
+const toSummary = (row: Omit<typeof plans.$inferSelect, "content" | "snapshot">): PlanSummary => ({
+  planId: row.id,
+  cluster: row.cluster,
+  goal: row.goal,
+  state: planState.parse(row.state),
+  version: row.version,
+  contentHash: row.contentHash,
+  inputHash: row.inputHash,
+  skipped: numbers.parse(JSON.parse(row.skipped)),
+  createdBy: row.createdBy,
+  createdAt: row.createdAt,
+  expiresAt: row.expiresAt,
+  decidedBy: row.decidedBy,
+  decidedAt: row.decidedAt,
+  reason: row.reason,
+  endedAt: row.endedAt,
+});
+
+const toPlan = (row: typeof plans.$inferSelect): Plan => {
+  const { cluster: _, goal: __, ...summary } = toSummary(row);
+  return { ...summary, content: planContent.parse(JSON.parse(row.content)) };
+};
+
+/** A plan changes only from the version that was read; the column turns NULL, and the batch rolls back, where it did not. */
+const guarded = (version: number) => sql<number>`CASE WHEN ${plans.version} = ${version} THEN ${plans.version} + 1 END`;
+
+export function planStore(db: Db) {
+  return {
+    byId: async (planId: string): Promise<Plan | null> => {
+      const row = await db.select().from(plans).where(eq(plans.id, planId)).get();
+      return row ? toPlan(row) : null;
+    },
+
+    /** Newest first; `before` is the id of the last plan of the page before. */
+    list: async (cluster: string | null, before: string | null, limit: number): Promise<PlanSummary[]> => {
+      const rows = await db
+        .select({
+          id: plans.id,
+          cluster: plans.cluster,
+          goal: plans.goal,
+          state: plans.state,
+          version: plans.version,
+          contentHash: plans.contentHash,
+          inputHash: plans.inputHash,
+          skipped: plans.skipped,
+          createdBy: plans.createdBy,
+          createdAt: plans.createdAt,
+          expiresAt: plans.expiresAt,
+          decidedBy: plans.decidedBy,
+          decidedAt: plans.decidedAt,
+          reason: plans.reason,
+          endedAt: plans.endedAt,
+        })
+        .from(plans)
+        .where(
+          and(
+            cluster === null ? undefined : eq(plans.cluster, cluster),
+            before === null ? undefined : lt(plans.id, before),
+          ),
+        )
+        .orderBy(desc(plans.id))
+        .limit(limit);
+      return rows.map(toSummary);
+    },
+
+    /** `contentText` is the canonical JSON whose SHA-256 is `plan.contentHash`. */
+    insert: async (plan: Plan, contentText: string, snapshotText: string, entry: AuditEntry) => {
+      await db.batch([
+        db.insert(plans).values({
+          id: plan.planId,
+          cluster: plan.content.cluster,
+          goal: plan.content.goal,
+          state: plan.state,
+          version: plan.version,
+          content: contentText,
+          contentHash: plan.contentHash,
+          inputHash: plan.inputHash,
+          snapshot: snapshotText.length <= SNAPSHOT_BYTES_MAX ? snapshotText : null,
+          createdBy: plan.createdBy,
+          createdAt: plan.createdAt,
+          expiresAt: plan.expiresAt,
+        }),
+        db.insert(audit).values(auditRow(entry, plan.createdAt)),
+      ]);
+    },
+
+    /**
+     * Decides a proposed plan; approval makes its runs in the same batch. A NOT NULL failure means that the plan has
+     * changed meanwhile; a unique violation (returned as `vm-busy`) that a VM has another active run.
+     */
+    decide: async (
+      plan: Plan,
+      decision: { state: "approved" | "rejected"; by: string; reason: string | null; at: number },
+      runs: NewRun[],
+      entry: AuditEntry,
+    ): Promise<"done" | "vm-busy"> => {
+      try {
+        await db.batch([
+          db
+            .update(plans)
+            .set({
+              state: decision.state,
+              version: guarded(plan.version),
+              decidedBy: decision.by,
+              decidedAt: decision.at,
+              reason: decision.reason,
+              endedAt: decision.state === "rejected" ? decision.at : null,
+            })
+            .where(eq(plans.id, plan.planId)),
+          ...runs.map((run) => db.insert(migrations).values(runRow(run))),
+          db.insert(audit).values(auditRow(entry, decision.at)),
+        ]);
+        return "done";
+      } catch (error) {
+        if (isUniqueViolation(error)) return "vm-busy";
+        throw error;
+      }
+    },
+
+    setSkipped: async (plan: Plan, skipped: number[], at: number, entry: AuditEntry) => {
+      await db.batch([
+        db
+          .update(plans)
+          .set({ skipped: JSON.stringify(skipped), version: guarded(plan.version) })
+          .where(eq(plans.id, plan.planId)),
+        db.insert(audit).values(auditRow(entry, at)),
+      ]);
+    },
+
+    /** Moves a plan on as its runs do. False: it was no longer in `from`. */
+    advance: async (
+      planId: string,
+      from: Plan["state"][],
+      to: Plan["state"],
+      at: number,
+      ended: boolean,
+    ): Promise<boolean> => {
+      const changed = await db
+        .update(plans)
+        .set({ state: to, version: sql`${plans.version} + 1`, ...(ended ? { endedAt: at } : {}) })
+        .where(
+          and(
+            eq(plans.id, planId),
+            sql`${plans.state} IN (${sql.join(
+              from.map((state) => sql`${state}`),
+              sql`, `,
+            )})`,
+          ),
+        )
+        .returning({ id: plans.id });
+      return changed.length > 0;
+    },
+
+    /** Proposed plans past their time become `expired`; returns how many. */
+    expire: async (now: number): Promise<number> => {
+      const changed = await db
+        .update(plans)
+        .set({ state: "expired", version: sql`${plans.version} + 1`, endedAt: now })
+        .where(and(eq(plans.state, "proposed"), lt(plans.expiresAt, now)))
+        .returning({ id: plans.id });
+      return changed.length;
+    },
+  };
+}

@@ -1,0 +1,244 @@
+// Every table and column there is. `migrations/` is generated from this file by `npm run db:generate`.
+// Times are ms since 1970; JSON columns hold model types, parsed when they are read.
+import { sql } from "drizzle-orm";
+import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+
+/** Bearer tokens. Only the SHA-256 of a token is kept. */
+export const tokens = sqliteTable("tokens", {
+  id: text("id").primaryKey(),
+  name: text("name").notNull(),
+  hash: text("hash").notNull().unique(),
+  /** JSON array of scopes. */
+  scopes: text("scopes").notNull(),
+  /** `agent` and `ingest`: the only host that this token may act for. */
+  hostId: text("host_id"),
+  /** `ingest`: the only cluster that this token may write to. */
+  cluster: text("cluster"),
+  createdAt: integer("created_at").notNull(),
+  expiresAt: integer("expires_at"),
+  revokedAt: integer("revoked_at"),
+});
+
+/** Hypervisors. `number` is what chunk ids are composed of; it is never used again. */
+export const hosts = sqliteTable("hosts", {
+  number: integer("number").primaryKey({ autoIncrement: true }),
+  id: text("id").notNull().unique(),
+  cluster: text("cluster").notNull(),
+  sequence: integer("sequence").notNull(),
+  bootId: text("boot_id").notNull(),
+  memoryBytes: integer("memory_bytes").notNull(),
+  /** JSON: the inventory without its VMs. */
+  inventory: text("inventory").notNull(),
+  agentUrl: text("agent_url"),
+  createdAt: integer("created_at").notNull(),
+  updatedAt: integer("updated_at").notNull(),
+});
+
+/** VMs by cluster and hypervisor UUID. `hostId` is where the VM was last seen; null: seen nowhere now. */
+export const vms = sqliteTable(
+  "vms",
+  {
+    cluster: text("cluster").notNull(),
+    uuid: text("uuid").notNull(),
+    hostId: text("host_id"),
+    name: text("name").notNull(),
+    state: text("state").notNull(),
+    /** Committed: maximum memory and the hypervisor's overhead. */
+    committedBytes: integer("committed_bytes").notNull(),
+    /** JSON: the VM's inventory. */
+    inventory: text("inventory").notNull(),
+    /** Rises with every claim; covers source and destination. */
+    fencingToken: integer("fencing_token").notNull().default(0),
+    lastMovedAt: integer("last_moved_at"),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.cluster, table.uuid] }),
+    index("vms_by_host").on(table.cluster, table.hostId),
+  ],
+);
+
+/** Where a VM was seen and when, so that its history follows it over moves. `toAt` null: still there. */
+export const placements = sqliteTable(
+  "placements",
+  {
+    cluster: text("cluster").notNull(),
+    uuid: text("uuid").notNull(),
+    fromAt: integer("from_at").notNull(),
+    hostId: text("host_id").notNull(),
+    toAt: integer("to_at"),
+  },
+  (table) => [primaryKey({ columns: [table.cluster, table.uuid, table.fromAt] })],
+);
+
+/** Packed samples; see model/telemetry/FORMAT.md. `id` is composed of host number, tier, hour and part. */
+export const chunks = sqliteTable("chunks", {
+  id: integer("id").primaryKey(),
+  data: blob("data", { mode: "buffer" }).notNull(),
+});
+
+/** What is known of a host right now: one row a host, every write guarded by `version`. */
+export const hostState = sqliteTable("host_state", {
+  hostNumber: integer("host_number").primaryKey(),
+  version: integer("version").notNull(),
+  /** When the host was last heard, by Drover's clock. */
+  heardAt: integer("heard_at").notNull(),
+  /** JSON: VM uuid → run state, as the host last said, and when. */
+  vmStates: text("vm_states"),
+  vmStatesAt: integer("vm_states_at"),
+  /** JSON: latest values, moving averages and dirty curves. */
+  latest: text("latest"),
+  /** JSON: ring of the batch ids last seen, with their answers. */
+  batches: text("batches"),
+});
+
+/** A decision of the advisor. `content` is what was approved or not, byte for byte; `contentHash` is its SHA-256. */
+export const plans = sqliteTable("plans", {
+  id: text("id").primaryKey(),
+  cluster: text("cluster").notNull(),
+  goal: text("goal").notNull(),
+  state: text("state").notNull(),
+  version: integer("version").notNull(),
+  content: text("content").notNull(),
+  contentHash: text("content_hash").notNull(),
+  /** SHA-256 of the snapshot and the parameters that the plan was made from. */
+  inputHash: text("input_hash").notNull(),
+  /** JSON: the snapshot; null where it was too large to keep. */
+  snapshot: text("snapshot"),
+  /** JSON array of move numbers left out before approval. */
+  skipped: text("skipped").notNull().default("[]"),
+  createdBy: text("created_by").notNull(),
+  createdAt: integer("created_at").notNull(),
+  expiresAt: integer("expires_at").notNull(),
+  decidedBy: text("decided_by"),
+  decidedAt: integer("decided_at"),
+  reason: text("reason"),
+  endedAt: integer("ended_at"),
+});
+
+/** Migration runs. A run is active until `endedAt` is set; one active run a VM. */
+export const migrations = sqliteTable(
+  "migrations",
+  {
+    id: text("id").primaryKey(),
+    cluster: text("cluster").notNull(),
+    planId: text("plan_id").notNull(),
+    moveNumber: integer("move_number").notNull(),
+    vmUuid: text("vm_uuid").notNull(),
+    vmName: text("vm_name").notNull(),
+    fromHostId: text("from_host_id").notNull(),
+    toHostId: text("to_host_id").notNull(),
+    mechanism: text("mechanism").notNull(),
+    state: text("state").notNull(),
+    version: integer("version").notNull(),
+    fencingToken: integer("fencing_token"),
+    parameters: text("parameters").notNull(),
+    limits: text("limits").notNull(),
+    /** JSON: the estimate made last before the VM was touched. */
+    predicted: text("predicted").notNull(),
+    /** JSON: where the destination listens. */
+    destination: text("destination"),
+    progress: text("progress"),
+    /** JSON: what it really cost. */
+    measured: text("measured"),
+    /** JSON: why it failed, was cancelled or is lost. */
+    failure: text("failure"),
+    postCopyActive: integer("post_copy_active", { mode: "boolean" }).notNull().default(false),
+    createdAt: integer("created_at").notNull(),
+    stateAt: integer("state_at").notNull(),
+    lastEventAt: integer("last_event_at"),
+    endedAt: integer("ended_at"),
+  },
+  (table) => [
+    uniqueIndex("migrations_one_active")
+      .on(table.cluster, table.vmUuid)
+      .where(sql`ended_at IS NULL`),
+    index("migrations_by_plan").on(table.planId),
+  ],
+);
+
+/** The timeline of a run, as received. */
+export const migrationEvents = sqliteTable(
+  "migration_events",
+  {
+    migrationId: text("migration_id").notNull(),
+    hostId: text("host_id").notNull(),
+    bootId: text("boot_id").notNull(),
+    sequence: integer("sequence").notNull(),
+    type: text("type").notNull(),
+    at: integer("at").notNull(),
+    receivedAt: integer("received_at").notNull(),
+    /** What became of it: `applied`, `noted`, or why it moved nothing. */
+    verdict: text("verdict").notNull(),
+    body: text("body").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.migrationId, table.hostId, table.bootId, table.sequence] })],
+);
+
+/** Room promised at a destination; lives exactly as long as the claim of its run. */
+export const reservations = sqliteTable("reservations", {
+  migrationId: text("migration_id").primaryKey(),
+  cluster: text("cluster").notNull(),
+  hostId: text("host_id").notNull(),
+  vmUuid: text("vm_uuid").notNull(),
+  memoryBytes: integer("memory_bytes").notNull(),
+  cpuCores: integer("cpu_cores").notNull(),
+});
+
+/** Commands to agents, delivered until acknowledged or expired. `body` is what is signed. */
+export const commands = sqliteTable(
+  "commands",
+  {
+    id: text("id").primaryKey(),
+    migrationId: text("migration_id").notNull(),
+    hostId: text("host_id").notNull(),
+    type: text("type").notNull(),
+    body: text("body").notNull(),
+    state: text("state").notNull(),
+    issuedAt: integer("issued_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+  },
+  (table) => [
+    index("commands_pending")
+      .on(table.hostId)
+      .where(sql`state = 'pending'`),
+  ],
+);
+
+/** Predicted and measured, for every run that ended with a figure. */
+export const outcomes = sqliteTable("outcomes", {
+  migrationId: text("migration_id").primaryKey(),
+  cluster: text("cluster").notNull(),
+  hypervisor: text("hypervisor").notNull(),
+  driver: text("driver").notNull(),
+  mechanism: text("mechanism").notNull(),
+  state: text("state").notNull(),
+  predicted: text("predicted").notNull(),
+  measured: text("measured").notNull(),
+  recordedAt: integer("recorded_at").notNull(),
+});
+
+/** Append-only: who changed what, and why. */
+export const audit = sqliteTable("audit", {
+  id: integer("id").primaryKey({ autoIncrement: true }),
+  at: integer("at").notNull(),
+  actor: text("actor").notNull(),
+  action: text("action").notNull(),
+  subject: text("subject").notNull(),
+  reason: text("reason"),
+  detail: text("detail"),
+});
+
+/** Answers to POSTs that carried an `Idempotency-Key`. */
+export const idempotency = sqliteTable(
+  "idempotency",
+  {
+    principal: text("principal").notNull(),
+    key: text("key").notNull(),
+    requestHash: text("request_hash").notNull(),
+    status: integer("status").notNull(),
+    body: text("body").notNull(),
+    createdAt: integer("created_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.principal, table.key] })],
+);

@@ -1,0 +1,47 @@
+// `npm run dev`: the Worker on 127.0.0.1 with a local D1. No account, no network.
+import { parseArgs } from "node:util";
+import { startDev } from "./dev/server.ts";
+
+const HELP = `Usage: npm run dev -- [--port N] [--state DIR]
+
+Runs Drover on 127.0.0.1 with a local database and calls the scheduled handler every minute.
+
+  --port N     port to listen on (default 8787; 0: any free one)
+  --state DIR  where the database and the keys are kept (default .drover/)
+  --help       this text
+
+DROVER_ADMIN_TOKEN sets the admin token (at least 24 characters, drv_…); without it one is made, stored under the state
+folder and printed once.
+`;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      port: { type: "string", default: "8787" },
+      state: { type: "string", default: ".drover" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    console.log(HELP);
+    return;
+  }
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new Error(`--port ${values.port} is not a port number`);
+  const dev = await startDev({ port, stateDir: values.state });
+  if (dev.isNewToken) console.log(`admin token ${dev.adminToken}`);
+  console.log(`ready ${dev.url}`);
+  let isStopping = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      if (isStopping) return;
+      isStopping = true;
+      void dev.stop().then(() => process.exit(0));
+    });
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+});

@@ -35,26 +35,8 @@ export async function startDev({ port, stateDir }: DevOptions): Promise<Dev> {
   const state = resolve(stateDir);
   mkdirSync(state, { recursive: true });
   const token = adminToken(state);
-  const signingKey = kept(join(state, "command-signing-key"), () => `whsk_${randomBytes(32).toString("base64")}`);
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
-  const { modulesRules: _, ...options } = workerOptions;
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      ...options,
-      host: "127.0.0.1",
-      port,
-      cf: false,
-      log: new Log(LogLevel.WARN),
-      defaultPersistRoot: state,
-      modules: [{ type: "ESModule", path: "index.js", contents: await bundle() }],
-      bindings: {
-        ...(options.bindings as object),
-        LOCAL: "yes",
-        ADMIN_TOKEN: token.value,
-        COMMAND_SIGNING_KEY: signingKey.value,
-      },
-    }),
-  );
+  const signingKey = kept(join(state, "command-signing-key"), () => `whsk_${randomBytes(32).toString("base64")}`).value;
+  const miniflare = await startMiniflare(port, state, { ADMIN_TOKEN: token.value, COMMAND_SIGNING_KEY: signingKey });
   try {
     const url = (await miniflare.ready).origin;
     await applyMigrations(await miniflare.getD1Database("DB"));
@@ -62,15 +44,14 @@ export async function startDev({ port, stateDir }: DevOptions): Promise<Dev> {
     const runSchedule = async (): Promise<void> => {
       await worker.scheduled({ cron: "* * * * *" });
     };
-    const timer = setInterval(
-      () => void runSchedule().catch((error: unknown) => console.error("scheduled:", error)),
-      SCHEDULE_MS,
-    );
+    const timer = setInterval(() => {
+      runSchedule().catch((error: unknown) => console.error("scheduled:", error));
+    }, SCHEDULE_MS);
     return {
       url,
       adminToken: token.value,
       isNewToken: token.isNew,
-      commandPublicKey: publicKeyOf(signingKey.value),
+      commandPublicKey: publicKeyOf(signingKey),
       runSchedule,
       stop: async () => {
         clearInterval(timer);
@@ -81,6 +62,24 @@ export async function startDev({ port, stateDir }: DevOptions): Promise<Dev> {
     await miniflare.dispose();
     throw error;
   }
+}
+
+/** Bindings, Workflows and triggers are those of wrangler.toml; only what a developer's machine needs is different. */
+async function startMiniflare(port: number, state: string, secrets: Record<string, string>): Promise<Miniflare> {
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
+  const { modulesRules: _, ...options } = workerOptions;
+  return new Miniflare(
+    convertV4MiniflareOptions({
+      ...options,
+      host: "127.0.0.1",
+      port,
+      cf: false,
+      log: new Log(LogLevel.WARN),
+      defaultPersistRoot: state,
+      modules: [{ type: "ESModule", path: "index.js", contents: await bundle() }],
+      bindings: { ...(options.bindings as object), LOCAL: "yes", ...secrets },
+    }),
+  );
 }
 
 function adminToken(state: string): { value: string; isNew: boolean } {

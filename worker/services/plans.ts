@@ -9,6 +9,9 @@ import type { Principal } from "../model/principal.ts";
 import { DAY_MS } from "../model/units.ts";
 import { cancelQueued } from "./runs.ts";
 
+/** D1 keeps at most 2 MB a value. */
+const CONTENT_LENGTH_MAX = 1_900_000;
+
 /** A plan that nobody decided in this time is void, ms. */
 const PLAN_TTL_MS = DAY_MS;
 
@@ -33,6 +36,13 @@ export async function createPlan(
     });
   const content = buildPlan(snapshot, input.goal, input.parameters);
   const contentText = canonicalJson(content);
+  if (contentText.length > CONTENT_LENGTH_MAX)
+    throw new AppError({
+      code: "invalid_request",
+      issues: [
+        { path: "parameters.movesMax", message: `a plan of ${content.moves.length} moves is too large to keep` },
+      ],
+    });
   const snapshotText = canonicalJson(snapshot);
   const hasMoves = content.moves.length > 0;
   const plan: Plan = {

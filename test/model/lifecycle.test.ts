@@ -1,0 +1,243 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  type RunState,
+  type RunView,
+  RUN_STATES,
+  type SideView,
+  type Signal,
+  isEnded,
+  isPastNoReturn,
+  nextState,
+  nextStep,
+  signalOf,
+} from "../../worker/model/lifecycle.ts";
+import type { MigrationEvent } from "../../worker/model/wire/event.ts";
+
+const SIGNALS: Signal[] = [
+  "claim",
+  "prepare-sent",
+  "prepared",
+  "accepted",
+  "progress",
+  "source-stopped",
+  "destination-running",
+  "destination-running-post-copy",
+  "link-lost",
+  "link-back",
+  "source-completed",
+  "source-failed",
+  "source-failed-vm-unknown",
+  "destination-failed",
+  "source-cancelled",
+  "destination-refused",
+  "source-refused",
+  "superseded",
+  "cancel-untouched",
+  "silent",
+  "seen-at-destination-only",
+  "seen-at-source-only",
+  "resolved-at-destination",
+  "resolved-at-source",
+];
+
+const path = (...signals: Signal[]): (RunState | null)[] => {
+  let state: RunState | null = "queued";
+  return signals.map((signal) => (state = state === null ? null : nextState(state, signal, false)));
+};
+
+describe("the table", () => {
+  test("takes a pre-copy from queued to completed", () => {
+    expect(
+      path(
+        "claim",
+        "prepare-sent",
+        "prepared",
+        "accepted",
+        "source-stopped",
+        "destination-running",
+        "source-completed",
+        "seen-at-destination-only",
+      ),
+    ).toEqual(["claimed", "preparing", "prepared", "pre-copying", "switching", "verifying", "verifying", "completed"]);
+  });
+
+  test("takes a post-copy through a lost link to completed", () => {
+    const before = path(
+      "claim",
+      "prepare-sent",
+      "prepared",
+      "accepted",
+      "source-stopped",
+      "destination-running-post-copy",
+    );
+    expect(before.at(-1)).toBe("resuming");
+    expect(nextState("resuming", "link-lost", true)).toBe("paused");
+    expect(nextState("paused", "link-back", true)).toBe("resuming");
+    expect(nextState("resuming", "source-completed", true)).toBe("verifying");
+  });
+
+  test.each(["completed", "failed", "cancelled"] as const)("%s is an end: nothing moves it", (state) => {
+    for (const signal of SIGNALS) expect(nextState(state, signal, false)).toBeNull();
+  });
+
+  test("cancelling and failing cost nothing only before the source was told to start", () => {
+    const free = RUN_STATES.filter((state) => nextState(state, "cancel-untouched", false) === "cancelled");
+    expect(free).toEqual(["queued", "claimed", "preparing"]);
+  });
+
+  test("silence ends a run only where nothing has touched the VM", () => {
+    for (const state of RUN_STATES) {
+      const next = nextState(state, "silent", false);
+      if (state === "preparing") expect(next).toBe("failed");
+      else expect([null, "lost"]).toContain(next);
+    }
+  });
+
+  test("past the point of no return nothing but completion, truth or a person ends a run", () => {
+    const enders = new Set<Signal>([
+      "seen-at-destination-only",
+      "seen-at-source-only",
+      "resolved-at-destination",
+      "resolved-at-source",
+      "source-refused",
+    ]);
+    for (const state of RUN_STATES.filter((candidate) => isPastNoReturn(candidate, true)))
+      for (const signal of SIGNALS) {
+        const next = nextState(state, signal, true);
+        if (next !== null && isEnded(next)) expect(enders, `${state} ${signal}`).toContain(signal);
+      }
+  });
+
+  test("every state that is no end has a way out, and `lost` always leads to one", () => {
+    for (const state of RUN_STATES.filter((candidate) => !isEnded(candidate)))
+      expect(SIGNALS.some((signal) => nextState(state, signal, false) !== null)).toBe(true);
+    expect(nextState("lost", "resolved-at-source", true)).toBe("failed");
+    expect(nextState("lost", "resolved-at-destination", true)).toBe("completed");
+  });
+
+  test("no order of signals, however often they come, completes a run without a sight of the VM at the destination or a person", () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...SIGNALS), { maxLength: 40 }), fc.boolean(), (signals, postCopy) => {
+        let state: RunState = "queued";
+        for (const signal of signals) {
+          const next = nextState(state, signal, postCopy);
+          if (next === "completed") expect(["seen-at-destination-only", "resolved-at-destination"]).toContain(signal);
+          if (next !== null) state = next;
+        }
+      }),
+    );
+  });
+});
+
+const head = { hostId: "hv-1", bootId: "b", sequence: 1, at: 1, fencingToken: 1 };
+const failure = { reason: "hypervisor", detail: "reset" };
+
+describe("an agent's event", () => {
+  test.each<[MigrationEvent, "source" | "destination", Signal | null]>([
+    [{ ...head, type: "prepared", migrationUri: "tcp:a:1", peerUrl: "http://a" }, "destination", "prepared"],
+    [{ ...head, type: "prepared", migrationUri: "tcp:a:1", peerUrl: "http://a" }, "source", null],
+    [{ ...head, type: "accepted" }, "destination", null],
+    [{ ...head, type: "switched", side: "source", postCopy: true }, "source", "source-stopped"],
+    [{ ...head, type: "switched", side: "destination", postCopy: false }, "destination", "destination-running"],
+    [
+      { ...head, type: "switched", side: "destination", postCopy: true },
+      "destination",
+      "destination-running-post-copy",
+    ],
+    [{ ...head, type: "completed", outcome: {} }, "destination", null],
+    [{ ...head, type: "failed", ...failure, vmState: "running" }, "source", "source-failed"],
+    [{ ...head, type: "failed", ...failure, vmState: "shutoff" }, "source", "source-failed-vm-unknown"],
+    [{ ...head, type: "failed", ...failure }, "source", "source-failed-vm-unknown"],
+    [{ ...head, type: "failed", ...failure, vmState: "running" }, "destination", "destination-failed"],
+  ])("%j of the %s means %s", (event, sender, signal) => {
+    expect(signalOf(event, sender)).toBe(signal);
+  });
+});
+
+const T0 = 1_000_000;
+const side = (fields: Partial<SideView> = {}): SideView => ({
+  heardAt: T0,
+  vmState: null,
+  vmStatesAt: null,
+  ...fields,
+});
+const view = (state: RunState, fields: Partial<RunView> = {}): RunView => ({
+  state,
+  mechanism: "pre-copy",
+  stateAt: T0,
+  lastEventAt: T0,
+  startSent: true,
+  hasOutcome: true,
+  source: side(),
+  destination: side(),
+  ...fields,
+});
+
+describe("the next step", () => {
+  test.each<[RunState, boolean, string]>([
+    ["queued", false, "claim"],
+    ["claimed", false, "prepare"],
+    ["prepared", false, "start"],
+    ["prepared", true, "wait"],
+    ["completed", true, "nothing"],
+  ])("of %s (start sent: %s) is %s", (state, startSent, step) => {
+    expect(nextStep(view(state, { startSent }), T0 + 1).do).toBe(step);
+  });
+
+  test.each(["prepared", "pre-copying", "switching", "resuming", "paused", "verifying"] as const)(
+    "makes a silent %s lost",
+    (state) => {
+      expect(nextStep(view(state), T0 + 60_000)).toEqual({ do: "wait", untilMs: T0 + 60_000 });
+      expect(nextStep(view(state), T0 + 60_001)).toMatchObject({ do: "signal", signal: "silent" });
+    },
+  );
+
+  test("gives a run whose hosts are both heard twice the time", () => {
+    const now = T0 + 90_000;
+    const heard = { source: side({ heardAt: now }), destination: side({ heardAt: now }) };
+    expect(nextStep(view("pre-copying", heard), now)).toEqual({ do: "wait", untilMs: T0 + 120_000 });
+    expect(nextStep(view("pre-copying", heard), T0 + 120_001)).toMatchObject({ signal: "silent" });
+  });
+
+  const here = side({ vmState: "running", vmStatesAt: T0 + 5 });
+  const gone = side({ vmState: null, vmStatesAt: T0 + 5 });
+
+  test("completes a verified run only when the VM runs at the destination and is gone at the source", () => {
+    const at = (source: SideView, destination: SideView) =>
+      nextStep(view("verifying", { source, destination }), T0 + 10).do;
+    expect(at(gone, here)).toBe("signal");
+    expect(at(here, here)).toBe("wait");
+    expect(at(gone, gone)).toBe("wait");
+    expect(at(gone, side({ vmState: "inmigrate", vmStatesAt: T0 + 5 }))).toBe("wait");
+    expect(at(side({ vmState: "postmigrate", vmStatesAt: T0 + 5 }), here)).toBe("wait");
+  });
+
+  test("does not take what was seen before for what is", () => {
+    const old = side({ vmState: "running", vmStatesAt: T0 - 1 });
+    expect(nextStep(view("verifying", { source: gone, destination: old }), T0 + 10).do).toBe("wait");
+    expect(
+      nextStep(view("lost", { source: side({ vmState: null, vmStatesAt: T0 - 1 }), destination: here }), T0 + 10).do,
+    ).toBe("wait");
+  });
+
+  test("waits half a minute for the source's account of a verified run", () => {
+    const verified = view("verifying", { source: gone, destination: here, hasOutcome: false });
+    expect(nextStep(verified, T0 + 10)).toMatchObject({ do: "wait" });
+    expect(nextStep({ ...verified, lastEventAt: T0 + 30_000 }, T0 + 30_000)).toMatchObject({
+      signal: "seen-at-destination-only",
+    });
+  });
+
+  test("ends a lost run by what both hosts say, and by nothing less", () => {
+    expect(nextStep(view("lost", { source: gone, destination: here }), T0 + 10)).toMatchObject({
+      signal: "seen-at-destination-only",
+    });
+    expect(nextStep(view("lost", { source: here, destination: gone }), T0 + 10)).toMatchObject({
+      signal: "seen-at-source-only",
+    });
+    expect(nextStep(view("lost", { source: here, destination: here }), T0 + 10).do).toBe("wait");
+    expect(nextStep(view("lost", { source: gone, destination: gone }), T0 + 10).do).toBe("wait");
+    expect(nextStep(view("lost", { source: here, destination: side() }), T0 + 86_400_000).do).toBe("wait");
+  });
+});

@@ -1,0 +1,119 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { canonicalJson } from "../../../worker/model/canonical.ts";
+import type { Snapshot } from "../../../worker/model/cluster.ts";
+import { strategies } from "../../../worker/model/placement/index.ts";
+import { planContent, type PlanParameters, type Strategy } from "../../../worker/model/placement/types.ts";
+import { anyWorld, parametersOf, world } from "../../support/world.ts";
+import { breachesOf } from "./oracle.ts";
+
+const SEED = 20_261_123;
+
+/** A cluster and parameters that the strategy's goal can have. */
+const anyQuestion = ({ goal }: Strategy): fc.Arbitrary<{ snapshot: Snapshot; parameters: PlanParameters }> =>
+  fc
+    .record({
+      snapshot: anyWorld(),
+      evacuated: fc.integer({ min: 1, max: 2 }),
+      stated: fc.record({
+        hotRatio: fc.constantFrom(0.2, 0.5, 0.8),
+        gainRatioMin: fc.constantFrom(0, 0.1),
+        cpuRatioMax: fc.constantFrom(0.6, 0.9),
+        memoryReserveRatio: fc.constantFrom(0, 0.1),
+        postCopyPermitted: fc.boolean(),
+        movesMax: fc.constantFrom(2, 200),
+        cooldownMs: fc.constantFrom(0, 1_800_000),
+      }),
+    })
+    .map(({ snapshot, evacuated, stated }) => {
+      const hostIds = snapshot.hosts.slice(0, evacuated).map(({ hostId }) => hostId);
+      return { snapshot, parameters: parametersOf({ ...stated, ...(goal === "evacuate" ? { hostIds } : {}) }) };
+    });
+
+const hostsNamed = (snapshot: Snapshot, isOut: (host: Snapshot["hosts"][number]) => boolean): string[] =>
+  snapshot.hosts.filter(isOut).map(({ hostId }) => hostId);
+
+describe.each(strategies)("every strategy: $name", (strategy) => {
+  const forAny = (check: (question: { snapshot: Snapshot; parameters: PlanParameters }) => void, numRuns = 100): void =>
+    fc.assert(fc.property(anyQuestion(strategy), check), { seed: SEED, numRuns });
+
+  test("no intermediate state breaks a hard constraint", () => {
+    let moves = 0;
+    forAny(({ snapshot, parameters }) => {
+      const plan = strategy.propose(snapshot, parameters);
+      moves += plan.moves.length;
+      expect(breachesOf(snapshot, parameters, plan)).toEqual([]);
+    }, 400);
+    expect(moves, "the worlds must give it something to move").toBeGreaterThan(50);
+  });
+
+  test("the same question gives the same bytes, in whatever order the cluster was read", () => {
+    forAny(({ snapshot, parameters }) => {
+      const shuffled = {
+        ...snapshot,
+        hosts: snapshot.hosts.toReversed().map((host) => ({ ...host, vms: host.vms.toReversed() })),
+        reservations: snapshot.reservations.toReversed(),
+      };
+      const text = canonicalJson(strategy.propose(snapshot, parameters));
+      expect(canonicalJson(strategy.propose(shuffled, parameters))).toBe(text);
+    });
+  });
+
+  test("the plan keeps to its schema and the snapshot is left as it was", () => {
+    forAny(({ snapshot, parameters }) => {
+      const before = canonicalJson(snapshot);
+      const plan = strategy.propose(snapshot, parameters);
+      expect(planContent.parse(plan)).toEqual(plan);
+      expect(canonicalJson(snapshot)).toBe(before);
+    });
+  });
+
+  test("hosts whose load is unknown are named and neither give nor take", () => {
+    forAny(({ snapshot, parameters }) => {
+      const plan = strategy.propose(snapshot, parameters);
+      const out = hostsNamed(snapshot, (host) => host.load.cpuUsedCores === undefined || host.heardAt === undefined);
+      const unknown = plan.unknownHosts.map(({ hostId }) => hostId);
+      const touched = plan.moves.flatMap(({ fromHostId, toHostId }) => [fromHostId, toHostId]);
+      expect(unknown).toEqual(expect.arrayContaining(out));
+      expect(touched.filter((hostId) => unknown.includes(hostId))).toEqual([]);
+    });
+  });
+
+  test("every move says what it costs, keeps to its limits and has its reasons", () => {
+    forAny(({ snapshot, parameters }) => {
+      for (const move of strategy.propose(snapshot, parameters).moves) {
+        expect(move.estimate.mechanism).toBe(move.mechanism);
+        expect(move.estimate.downtimeMs?.p90 ?? 0).toBeLessThanOrEqual(move.limits.downtimeMsMax);
+        expect(move.limits.postCopyPermitted).toBe(["post-copy", "hybrid"].includes(move.mechanism));
+        expect(move.limits.postCopyPermitted && !parameters.postCopyPermitted).toBe(false);
+        expect(move.reasons.length).toBeGreaterThanOrEqual(3);
+        for (const reason of move.reasons.slice(0, 3)) expect(reason).toMatch(/\d/);
+        const others = hostsNamed(snapshot, ({ hostId }) => hostId !== move.fromHostId && hostId !== move.toHostId);
+        expect(new Set(move.notChosen.map(({ hostId }) => hostId))).toEqual(new Set(others));
+      }
+    });
+  });
+
+  test("what is wanted and not moved says why, and a plan always has numbers", () => {
+    forAny(({ snapshot, parameters }) => {
+      const plan = strategy.propose(snapshot, parameters);
+      for (const { rejections } of plan.notMoved) expect(rejections).not.toEqual([]);
+      expect(plan.summary).toMatch(/\d/);
+      expect(plan.doNothing.why).toMatch(/\d/);
+      expect(plan.doNothing.efficacy).toEqual(plan.before);
+    });
+  });
+
+  test("a host without telemetry is not taken for an idle one", () => {
+    const snapshot = world({
+      hosts: { "hv-01": { cpuUsedCores: 15 }, "hv-02": { cpuUsedCores: null }, "hv-03": { silentMs: 61_000 } },
+      vms: { app: { on: "hv-01", cpuUsedCores: 6 }, web: { on: "hv-01", cpuUsedCores: 4 } },
+    });
+    const parameters = parametersOf(strategy.goal === "evacuate" ? { hostIds: ["hv-01"] } : {});
+    const plan = strategy.propose(snapshot, parameters);
+    expect(plan.moves).toEqual([]);
+    expect(plan.unknownHosts.map(({ hostId }) => hostId)).toEqual(["hv-02", "hv-03"]);
+    expect(plan.notMoved.map(({ vmName }) => vmName).toSorted()).toEqual(["app", "web"]);
+    expect(plan.doNothing.acceptable).toBe(false);
+  });
+});

@@ -5,7 +5,7 @@ import { makeDeps } from "../../worker/env.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { MigrationRun } from "../../worker/model/run.ts";
 import { advanceRun } from "../../worker/services/runs.ts";
-import { agentOf, call, eventually } from "../support/api.ts";
+import { GIB, agentOf, call, eventually, inventory, vm } from "../support/api.ts";
 import { approve, commandFor, OUTCOME, read, runOf, toPreCopying, world } from "../support/run-world.ts";
 
 describe("a run", () => {
@@ -106,6 +106,36 @@ describe("a run", () => {
       (now) => now.endedAt !== null,
     );
     expect(run.failure?.reason).toBe("host-not-heard");
+  });
+
+  test("never takes more memory than the destination has, however many are claimed at once", async () => {
+    const big = { memoryBytes: 20 * GIB };
+    const [one, two] = [vm(big), vm(big)];
+    const a = await agentOf("tight", "tight-a", [one]);
+    const b = await agentOf("tight", "tight-b", [two]);
+    const target = await agentOf("tight", "tight-t", [], { memoryBytes: 40 * GIB });
+    await a.load(2, { [one.uuid]: 0.5 });
+    await b.load(2, { [two.uuid]: 0.5 });
+    await target.load(1, {});
+    const planFor = async (hostId: string, other: string) => {
+      const parameters = { hostIds: [hostId], cooldownMs: 0 };
+      await call("PUT", `/v1/hosts/${other}`, {
+        body: inventory("tight", other === "tight-a" ? [one] : [two], { policy: { in: false, out: true } }),
+      });
+      return (await call<Plan>("POST", "/v1/plans", { body: { cluster: "tight", goal: "evacuate", parameters } })).body;
+    };
+    const plans = [await planFor("tight-a", "tight-b"), await planFor("tight-b", "tight-a")];
+    expect(plans.map((plan) => plan.content.moves.map((move) => move.toHostId))).toEqual([["tight-t"], ["tight-t"]]);
+    await Promise.all(plans.map((plan) => approve(plan)));
+    const runs = await eventually(
+      () => Promise.all(plans.map(runOf)),
+      (now) => now.every((run) => run.state !== "queued" && run.state !== "claimed"),
+    );
+    expect(runs.map((run) => run.state).toSorted()).toEqual(["failed", "preparing"]);
+    expect(runs.find((run) => run.state === "failed")?.failure?.reason).toBe("memory");
+    expect(
+      await env.DB.prepare("SELECT sum(memory_bytes) AS sum FROM reservations WHERE host_id = 'tight-t'").first(),
+    ).toEqual({ sum: 20 * GIB });
   });
 
   test("that the destination refuses fails with its reason, and frees the claim", async () => {

@@ -1,8 +1,9 @@
 // Plans: made, read, decided.
 import type { Deps } from "../env.ts";
-import { AppError } from "../errors.ts";
+import { AppError, type Issue } from "../errors.ts";
 import { canonicalJson } from "../model/canonical.ts";
 import { buildPlan, checkPlanRequest } from "../model/placement/index.ts";
+import type { Snapshot } from "../model/cluster.ts";
 import type { Goal, Move, PlanParameters } from "../model/placement/types.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Principal } from "../model/principal.ts";
@@ -15,34 +16,13 @@ const CONTENT_LENGTH_MAX = 1_900_000;
 /** A plan that nobody decided in this time is void, ms. */
 const PLAN_TTL_MS = DAY_MS;
 
+type NewPlan = { cluster: string; goal: Goal; parameters: PlanParameters };
+
 /** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
-export async function createPlan(
-  deps: Deps,
-  principal: Principal,
-  input: { cluster: string; goal: Goal; parameters: PlanParameters },
-): Promise<Plan> {
+export async function createPlan(deps: Deps, principal: Principal, input: NewPlan): Promise<Plan> {
   const now = deps.now();
   const snapshot = await deps.store.snapshots.read(input.cluster, now);
-  if (snapshot.hosts.length === 0)
-    throw new AppError({
-      code: "invalid_request",
-      issues: [{ path: "cluster", message: `no host of ${input.cluster} is known` }],
-    });
-  const issues = checkPlanRequest(snapshot, input.goal, input.parameters);
-  if (issues.length > 0)
-    throw new AppError({
-      code: "invalid_request",
-      issues: issues.map(({ path, message }) => ({ path: `parameters.${path}`, message })),
-    });
-  const content = buildPlan(snapshot, input.goal, input.parameters);
-  const contentText = canonicalJson(content);
-  if (contentText.length > CONTENT_LENGTH_MAX)
-    throw new AppError({
-      code: "invalid_request",
-      issues: [
-        { path: "parameters.movesMax", message: `a plan of ${content.moves.length} moves is too large to keep` },
-      ],
-    });
+  const { content, contentText } = decideContent(snapshot, input);
   const snapshotText = canonicalJson(snapshot);
   const hasMoves = content.moves.length > 0;
   const plan: Plan = {
@@ -69,6 +49,20 @@ export async function createPlan(
     detail: { goal: input.goal, moves: content.moves.length },
   });
   return plan;
+}
+
+function decideContent(snapshot: Snapshot, { cluster, goal, parameters }: NewPlan) {
+  const refuse = (issues: Issue[]) => new AppError({ code: "invalid_request", issues });
+  if (snapshot.hosts.length === 0) throw refuse([{ path: "cluster", message: `no host of ${cluster} is known` }]);
+  const issues = checkPlanRequest(snapshot, goal, parameters);
+  if (issues.length > 0) throw refuse(issues.map(({ path, message }) => ({ path: `parameters.${path}`, message })));
+  const content = buildPlan(snapshot, goal, parameters);
+  const contentText = canonicalJson(content);
+  if (contentText.length > CONTENT_LENGTH_MAX)
+    throw refuse([
+      { path: "parameters.movesMax", message: `a plan of ${content.moves.length} moves is too large to keep` },
+    ]);
+  return { content, contentText };
 }
 
 export async function readPlan(deps: Deps, planId: string): Promise<Plan> {

@@ -5,6 +5,7 @@ import type { Bindings, Deps } from "./env.ts";
 import { AppError } from "./errors.ts";
 import { notFound, onError } from "./http/problem.ts";
 import { createRouter } from "./http/route.ts";
+import { auditRoutes } from "./routes/audit.ts";
 import { estimateRoutes } from "./routes/estimates.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -52,6 +53,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/tokens", tokenRoutes)
     .route("/v1/hosts", hostRoutes)
     .route("/v1/vms", vmRoutes)
+    .route("/v1/audit", auditRoutes)
     .route("/v1", telemetryRoutes)
     .route("/v1/estimates", estimateRoutes)
     .route("/v1/plans", planRoutes)

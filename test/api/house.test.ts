@@ -18,6 +18,7 @@ const TOKEN_ROUTES: [string, string][] = [
   ["GET", "/v1/plans"],
   ["GET", "/v1/migrations"],
   ["GET", "/v1/tokens"],
+  ["GET", "/v1/audit"],
   ["POST", "/v1/estimates"],
   ["POST", "/v1/plans"],
   ["POST", "/v1/telemetry"],
@@ -185,4 +186,17 @@ describe("tokens", () => {
     expect(again.headers.get("idempotency-replayed")).toBe("true");
     expect((await call("POST", "/v1/tokens", { body: { ...body, name: "two" }, headers })).status).toBe(409);
   });
+});
+
+test("every change is in the audit log with who, what and why", async () => {
+  const made = await call<{ id: string }>("POST", "/v1/tokens", { body: { name: "audited", scopes: ["read"] } });
+  await call("DELETE", `/v1/tokens/${made.body.id}`);
+  const { body } = await call<{ items: { action: string; subject: string; actor: string }[] }>(
+    "GET",
+    "/v1/audit?limit=2",
+  );
+  expect(body.items.map(({ action, subject, actor }) => ({ action, subject, actor }))).toEqual([
+    { action: "token.revoked", subject: made.body.id, actor: "admin" },
+    { action: "token.created", subject: made.body.id, actor: "admin" },
+  ]);
 });

@@ -1,4 +1,4 @@
-import { and, desc, lt } from "drizzle-orm";
+import { desc, lt } from "drizzle-orm";
 import type { AuditEntry } from "../model/principal.ts";
 import type { Db } from "./db.ts";
 import { audit } from "./schema.ts";
@@ -19,12 +19,14 @@ export function auditStore(db: Db) {
       await db.insert(audit).values(auditRow(entry, at));
     },
     /** Newest first; `before` is the id of the last entry of the page before. */
-    page: (limit: number, before: number | null) =>
-      db
-        .select()
-        .from(audit)
-        .where(and(before === null ? undefined : lt(audit.id, before)))
-        .orderBy(desc(audit.id))
-        .limit(limit),
+    page: async (limit: number, before: number | null) =>
+      (
+        await db
+          .select()
+          .from(audit)
+          .where(before === null ? undefined : lt(audit.id, before))
+          .orderBy(desc(audit.id))
+          .limit(limit)
+      ).map((row) => ({ ...row, detail: row.detail === null ? null : (JSON.parse(row.detail) as unknown) })),
   };
 }

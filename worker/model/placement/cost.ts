@@ -38,7 +38,8 @@ export function estimateInputFor(
     vm: estimateVmOf(snapshot, vm, from, to),
     ...(link === null ? {} : { link: { ...link, concurrentMigrations } }),
     parameters: {
-      downtimeLimitMs: parameters.downtimeLimitMs,
+      // A limit above what may be approved would be refused by the agents.
+      downtimeLimitMs: Math.max(1, Math.min(parameters.downtimeLimitMs, Math.floor(parameters.downtimeSloMs))),
       ...(parameters.deadlineMs === undefined ? {} : { deadlineMs: parameters.deadlineMs }),
       ...(parameters.bandwidthBytesPerSecondMax === undefined
         ? {}

@@ -243,6 +243,20 @@ describe("silence", () => {
     ).toBe(409);
   });
 
+  test("is not ended by an agent that will not cancel any more", async () => {
+    const w = await world();
+    const run = await toPreCopying(w);
+    await lookAfter(run.migrationId, 61_000);
+    const commandId = `${run.migrationId}-cancel-source`;
+    const late = await w.a.report(run.migrationId, {
+      type: "refused",
+      commandId,
+      reason: "point-of-no-return",
+      detail: "it is gone",
+    });
+    expect(late.body).toMatchObject({ applied: false, state: "lost" });
+  });
+
   test("ends when both hosts say where the VM runs", async () => {
     const w = await world();
     const run = await toPreCopying(w);

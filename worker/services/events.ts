@@ -44,7 +44,9 @@ async function progressed(deps: Deps, run: MigrationRun, event: MigrationEvent &
 async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEvent, { type: "progress" }>) {
   const { migrationId } = run;
   const sender = event.hostId === run.fromHostId ? "source" : "destination";
-  const signal = signalOf(event, sender);
+  // An agent that will not cancel has not refused the migration.
+  const isAboutCancel = event.commandId?.startsWith(`${migrationId}-cancel`) === true;
+  const signal = event.type === "refused" && isAboutCancel ? null : signalOf(event, sender);
   const state = signal === null ? null : await applySignal(deps, migrationId, signal, extraOf(event, deps.now()));
   if (event.type === "completed" && state === null)
     await deps.store.migrations.lateOutcome(run, event.outcome, deps.now());

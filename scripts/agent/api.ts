@@ -1,0 +1,95 @@
+// Drover's API as the agent uses it. Every request has an end; what went wrong is told as Drover told it.
+import { z } from "zod";
+import type { MigrationEvent, Refusal } from "../../worker/model/wire/event.ts";
+import type { Heartbeat, HostInventory } from "../../worker/model/wire/inventory.ts";
+import type { Settings } from "./config.ts";
+import type { Life } from "./life.ts";
+import { messageOf } from "./log.ts";
+
+const REQUEST_MS_MAX = 10_000;
+
+const withCommands = z.object({ now: z.number().optional(), commands: z.array(z.unknown()).default([]) });
+const telemetryAnswer = withCommands.extend({ refusedCount: z.number().default(0), refused: z.unknown().optional() });
+export type CommandsAnswer = z.output<typeof withCommands>;
+export type TelemetryAnswer = z.output<typeof telemetryAnswer>;
+
+/** A request that was not answered (`status` null) or refused. */
+export class ApiError extends Error {
+  readonly status: number | null;
+  /** The type of the problem, as the last part of its URI: `older-sequence`. */
+  readonly type: string;
+  constructor(status: number | null, type: string, detail: string, cause?: unknown) {
+    super(detail, { cause });
+    this.status = status;
+    this.type = type;
+  }
+
+  /** Sending the same again could never help. A wrong token (401, 403) can be put right by a person. */
+  get isFinal(): boolean {
+    const { status } = this;
+    return status !== null && status >= 400 && status < 500 && ![401, 403, 408, 425, 429].includes(status);
+  }
+}
+
+/** Whether what was thrown is a refusal that repeating cannot change. */
+export function isFinal(error: unknown): boolean {
+  return error instanceof ApiError && error.isFinal;
+}
+
+export type Api = {
+  putInventory: (inventory: HostInventory) => Promise<CommandsAnswer>;
+  heartbeat: (body: Heartbeat) => Promise<CommandsAnswer>;
+  /** The body gzipped already. */
+  telemetry: (body: Uint8Array<ArrayBuffer>) => Promise<TelemetryAnswer>;
+  event: (migrationId: string, event: MigrationEvent) => Promise<void>;
+  refusal: (body: Refusal) => Promise<void>;
+};
+
+const problem = z.object({ type: z.string().optional(), title: z.string().optional(), detail: z.string().optional() });
+
+async function failureOf(response: Response, what: string): Promise<ApiError> {
+  const parsed = problem.safeParse(await response.json().catch(() => null));
+  const { type = "", title = "", detail = "" } = parsed.success ? parsed.data : {};
+  const told = [title, detail].filter((part) => part !== "").join(": ");
+  return new ApiError(
+    response.status,
+    type.split("/").at(-1) ?? "",
+    `${what} was answered ${response.status} ${told}`.trim(),
+  );
+}
+
+export function createApi(settings: Settings, life: Life): Api {
+  const base = settings.url.replace(/\/+$/, "");
+  const host = `/v1/hosts/${encodeURIComponent(settings.hostId)}`;
+
+  const send = async (method: string, path: string, body: string | Uint8Array<ArrayBuffer>): Promise<unknown> => {
+    const headers: Record<string, string> = {
+      authorization: `Bearer ${settings.token}`,
+      "content-type": "application/json",
+      ...(typeof body === "string" ? {} : { "content-encoding": "gzip" }),
+    };
+    const what = `${method} ${path}`;
+    try {
+      const signal = AbortSignal.any([life.signal, AbortSignal.timeout(REQUEST_MS_MAX)]);
+      // A redirect could carry the token elsewhere.
+      const response = await fetch(`${base}${path}`, { method, headers, body, signal, redirect: "error" });
+      if (!response.ok) throw await failureOf(response, what);
+      const text = await response.text();
+      return text === "" ? {} : (JSON.parse(text) as unknown);
+    } catch (error) {
+      if (error instanceof ApiError) throw error;
+      throw new ApiError(null, "", `${what} was not answered: ${messageOf(error)}`, error);
+    }
+  };
+  const sendJson = (method: string, path: string, body: unknown) =>
+    life.hold(() => send(method, path, JSON.stringify(body)));
+
+  return {
+    putInventory: async (inventory) => withCommands.parse(await sendJson("PUT", host, inventory)),
+    heartbeat: async (body) => withCommands.parse(await sendJson("POST", `${host}/heartbeat`, body)),
+    telemetry: async (body) => telemetryAnswer.parse(await life.hold(() => send("POST", "/v1/telemetry", body))),
+    event: async (migrationId, event) =>
+      void (await sendJson("POST", `/v1/migrations/${encodeURIComponent(migrationId)}/events`, event)),
+    refusal: async (body) => void (await sendJson("POST", `${host}/refusals`, body)),
+  };
+}

@@ -10,7 +10,12 @@ export default defineConfig({
         // Pure code and the agent: plain Node.
         test: {
           name: "node",
-          include: ["test/model/**/*.test.ts", "test/agent/**/*.test.ts", "test/house/**/*.test.ts"],
+          include: [
+            "test/model/**/*.test.ts",
+            "test/agent/**/*.test.ts",
+            "test/house/**/*.test.ts",
+            "test/e2e/**/*.test.ts",
+          ],
         },
       },
       {

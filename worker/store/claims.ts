@@ -9,7 +9,7 @@ import { placeStatements } from "./hosts.ts";
 import { commands, migrations, outcomes, reservations, vms } from "./schema.ts";
 
 /** A run changes only from the version that was read; where it did not, the column turns NULL and the batch rolls back. */
-export const guarded = (version: number) =>
+const guarded = (version: number) =>
   sql<number>`CASE WHEN ${migrations.version} = ${version} THEN ${migrations.version} + 1 END`;
 
 /** What changes with a step of a run. */
@@ -22,6 +22,18 @@ export type RunChange = {
   postCopyActive?: boolean;
   lastEventAt?: number;
 };
+
+/** The columns that a step of a run writes, under the run's version. */
+export const columnsOf = (run: MigrationRun, change: RunChange) => ({
+  state: change.state,
+  version: guarded(run.version),
+  ...(change.state === run.state ? {} : { stateAt: change.at }),
+  ...(change.failure ? { failure: JSON.stringify(change.failure) } : {}),
+  ...(change.destination ? { destination: JSON.stringify(change.destination) } : {}),
+  ...(change.measured ? { measured: JSON.stringify(change.measured) } : {}),
+  ...(change.postCopyActive === undefined ? {} : { postCopyActive: change.postCopyActive }),
+  ...(change.lastEventAt === undefined ? {} : { lastEventAt: change.lastEventAt }),
+});
 
 export type ClaimLimits = { memoryReserveRatio: number; perHost: number; perCluster: number };
 export type ClaimResult = "claimed" | "changed" | "no-memory" | "concurrency";
@@ -92,13 +104,8 @@ export async function end(
       db
         .update(migrations)
         .set({
-          state: change.state,
-          version: guarded(run.version),
-          stateAt: change.at,
+          ...columnsOf(run, { ...change, ...(measured ? { measured } : {}) }),
           endedAt: change.at,
-          ...(change.failure ? { failure: JSON.stringify(change.failure) } : {}),
-          ...(measured ? { measured: JSON.stringify(measured) } : {}),
-          ...(change.lastEventAt === undefined ? {} : { lastEventAt: change.lastEventAt }),
         })
         .where(eq(migrations.id, run.migrationId)),
       db.delete(reservations).where(eq(reservations.migrationId, run.migrationId)),

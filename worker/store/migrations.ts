@@ -9,7 +9,7 @@ import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
 import { mechanism } from "../model/wire/common.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { CommandRecord } from "../model/run.ts";
-import { type ClaimLimits, type RunChange, claim, end, guarded, lateOutcome } from "./claims.ts";
+import { type ClaimLimits, type RunChange, claim, end, columnsOf, lateOutcome } from "./claims.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { commands, migrationEvents, migrations } from "./schema.ts";
 
@@ -161,19 +161,7 @@ export function migrationStore(db: Db) {
     step: async (run: MigrationRun, change: RunChange, command?: CommandRecord): Promise<boolean> => {
       try {
         await db.batch([
-          db
-            .update(migrations)
-            .set({
-              state: change.state,
-              version: guarded(run.version),
-              ...(change.state === run.state ? {} : { stateAt: change.at }),
-              ...(change.failure ? { failure: JSON.stringify(change.failure) } : {}),
-              ...(change.destination ? { destination: JSON.stringify(change.destination) } : {}),
-              ...(change.measured ? { measured: JSON.stringify(change.measured) } : {}),
-              ...(change.postCopyActive === undefined ? {} : { postCopyActive: change.postCopyActive }),
-              ...(change.lastEventAt === undefined ? {} : { lastEventAt: change.lastEventAt }),
-            })
-            .where(eq(migrations.id, run.migrationId)),
+          db.update(migrations).set(columnsOf(run, change)).where(eq(migrations.id, run.migrationId)),
           ...(command
             ? [
                 db

@@ -1,6 +1,6 @@
 // `npm run dev`: the Worker on 127.0.0.1 with a local D1. No account, no network.
 import { parseArgs } from "node:util";
-import { startDev } from "./dev/server.ts";
+import { stopSignal } from "./dev/signals.ts";
 
 const HELP = `Usage: npm run dev -- [--port N] [--state DIR]
 
@@ -29,19 +29,19 @@ async function main(): Promise<void> {
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new Error(`--port ${values.port} is not a port number`);
+  const signal = stopSignal();
+  const { startDev } = await import("./dev/server.ts");
   const dev = await startDev({ port, stateDir: values.state });
   if (dev.isNewToken) console.log(`admin token ${dev.adminToken}`);
   console.log(`ready ${dev.url}`);
-  let isStopping = false;
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      if (isStopping) return;
-      isStopping = true;
-      void dev.stop().then(() => process.exit(0));
-    });
+  if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
+  await dev.stop();
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  process.exit(1);
-});
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  },
+);

@@ -75,7 +75,7 @@ async function startMiniflare(port: number, state: string, secrets: Record<strin
       port,
       cf: false,
       log: new Log(LogLevel.WARN),
-      defaultPersistRoot: state,
+      resourcePersistencePath: state,
       modules: [{ type: "ESModule", path: "index.js", contents: await bundle() }],
       bindings: { ...(options.bindings as object), LOCAL: "yes", ...secrets },
     }),

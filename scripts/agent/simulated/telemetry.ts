@@ -154,11 +154,12 @@ export async function dirtyCurveOf(world: World, hostId: string, uuid: string): 
   if (guest === undefined) throw new DriverError("no-vm", `VM ${uuid} is not on ${hostId}`);
   if (!isRunning()) return null;
   await world.clock.sleep((CURVE_WINDOWS_MS.at(-1) ?? 0) / world.timeScale);
-  const at = advance(world);
+  advance(world);
   if (!isRunning()) return null;
   const bytes = sampledDirtyBytes(guest, fromMs, CURVE_WINDOWS_MS);
   return {
-    at: Math.round(at),
+    // Wall time, as samples are stamped: simulated time soon lies too far in the future for whoever stores it.
+    at: Math.round(world.clock.now()),
     method: "simulated",
     resolution_bytes: GIB / SAMPLES_PER_GIB,
     points: CURVE_WINDOWS_MS.map((windowMs, index) => [windowMs, bytes[index] ?? 0]),

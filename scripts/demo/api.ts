@@ -1,0 +1,66 @@
+// The demo's view of Drover: its HTTP API and nothing else, as a user has it.
+import { hc, type ClientResponse } from "hono/client";
+import type { AppType } from "../../worker/app.ts";
+import type { Goal, PlanParameters } from "../../worker/model/placement/types.ts";
+import type { Plan } from "../../worker/model/plan.ts";
+import type { MigrationRun } from "../../worker/model/run.ts";
+import type { Latest } from "../../worker/model/telemetry/latest.ts";
+
+export type FleetHost = {
+  hostId: string;
+  cores: number;
+  memoryBytes: number;
+  /** VMs that run there. */
+  vmUuids: string[];
+  latest: Latest | null;
+};
+
+export type Api = {
+  agentToken: (hostId: string) => Promise<string>;
+  setAgentUrl: (hostId: string, agentUrl: string) => Promise<void>;
+  fleet: (cluster: string) => Promise<FleetHost[]>;
+  plan: (cluster: string, goal: Goal, parameters: Partial<PlanParameters>) => Promise<Plan>;
+  readPlan: (planId: string) => Promise<Plan>;
+  approve: (plan: Plan, reason: string) => Promise<Plan>;
+  reject: (plan: Plan, reason: string) => Promise<Plan>;
+  migrations: (planId: string) => Promise<MigrationRun[]>;
+};
+
+/** The body of a good answer; of a bad one an Error with what the problem says. */
+async function good<T>(pending: Promise<ClientResponse<T>>): Promise<T> {
+  const response = await pending;
+  if (response.ok) return (await response.json()) as T;
+  throw new Error(`${response.status} from ${new URL(response.url).pathname}: ${await response.text()}`);
+}
+
+export function createApi(url: string, token: string): Api {
+  const { v1 } = hc<AppType>(url, { headers: { authorization: `Bearer ${token}` } });
+  const limit = "1000";
+  return {
+    agentToken: async (hostId) =>
+      (await good(v1.tokens.$post({ json: { name: `agent of ${hostId}`, scopes: ["agent"], hostId } }))).token,
+    setAgentUrl: async (hostId, agentUrl) => {
+      await good(v1.hosts[":hostId"].$patch({ param: { hostId }, json: { agentUrl } }));
+    },
+    fleet: async (cluster) => {
+      const [hosts, vms, latest] = await Promise.all([
+        good(v1.hosts.$get({ query: { cluster, limit } })),
+        good(v1.vms.$get({ query: { cluster, limit } })),
+        good(v1.latest.$get({ query: { cluster, limit } })),
+      ]);
+      return hosts.items.map(({ hostId, inventory }) => ({
+        hostId,
+        vmUuids: vms.items.filter((vm) => vm.hostId === hostId && vm.state === "running").map(({ uuid }) => uuid),
+        cores: inventory.cpu.cores,
+        memoryBytes: inventory.memoryBytes,
+        latest: latest.items.find((item) => item.hostId === hostId)?.latest ?? null,
+      }));
+    },
+    plan: (cluster, goal, parameters) => good(v1.plans.$post({ json: { cluster, goal, parameters } })),
+    readPlan: (planId) => good(v1.plans[":planId"].$get({ param: { planId } })),
+    approve: ({ planId, contentHash }, reason) =>
+      good(v1.plans[":planId"].approve.$post({ param: { planId }, json: { contentHash, reason } })),
+    reject: ({ planId }, reason) => good(v1.plans[":planId"].reject.$post({ param: { planId }, json: { reason } })),
+    migrations: async (planId) => (await good(v1.migrations.$get({ query: { planId, limit } }))).items,
+  };
+}

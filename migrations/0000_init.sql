@@ -101,6 +101,7 @@ CREATE TABLE `migrations` (
 --> statement-breakpoint
 CREATE UNIQUE INDEX `migrations_one_active` ON `migrations` (`cluster`,`vm_uuid`) WHERE ended_at IS NULL;--> statement-breakpoint
 CREATE INDEX `migrations_by_plan` ON `migrations` (`plan_id`);--> statement-breakpoint
+CREATE INDEX `migrations_by_end` ON `migrations` (`cluster`,`ended_at`);--> statement-breakpoint
 CREATE TABLE `outcomes` (
 	`migration_id` text PRIMARY KEY NOT NULL,
 	`cluster` text NOT NULL,

@@ -1,6 +1,7 @@
 // `npm run lab`: Drover's main job on real QEMU guests, on this machine.
 import { parseArgs } from "node:util";
 import { createScreen } from "./demo/screen.ts";
+import { stopSignal } from "./dev/signals.ts";
 import { whyNoLab } from "./lab/build-guest.ts";
 
 const HELP = `Usage: npm run lab -- [--json] [--state DIR]
@@ -22,19 +23,6 @@ const ENDED_BY_SIGNAL = 130;
 const LOG_LINES = 20;
 
 const lastWords = (log: readonly string[]): string => ["The agents' last words:", ...log.slice(-LOG_LINES)].join("\n");
-
-/** Aborts on Ctrl-C. Miniflare's own handlers would end this process at once, with guests left behind. */
-function stopSignal(): AbortSignal {
-  const stopped = new AbortController();
-  const stop = (): void => stopped.abort();
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  process.on("newListener", (event: string, listener: (...all: unknown[]) => void) => {
-    if (signals.some((each) => each === event) && listener !== stop)
-      queueMicrotask(() => process.removeListener(event, listener));
-  });
-  for (const each of signals) process.on(each, stop);
-  return stopped.signal;
-}
 
 async function main(): Promise<number> {
   const { values } = parseArgs({

@@ -154,6 +154,7 @@ export const migrations = sqliteTable(
       .on(table.cluster, table.vmUuid)
       .where(sql`ended_at IS NULL`),
     index("migrations_by_plan").on(table.planId),
+    index("migrations_by_end").on(table.cluster, table.endedAt),
   ],
 );
 

@@ -1,13 +1,17 @@
 // One consistent read of a cluster for the advisor.
-import { and, eq, isNotNull } from "drizzle-orm";
+import { and, eq, gt, isNotNull } from "drizzle-orm";
 import { z } from "zod";
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../model/cluster.ts";
-import { NOTHING_KNOWN, type Latest, hostLoad, latestSchema, vmLoad } from "../model/telemetry/latest.ts";
+import { NOTHING_KNOWN, type Latest, hostLoad, latestSchema, vmLoadOver } from "../model/telemetry/latest.ts";
+import { MINUTE_MS } from "../model/units.ts";
 import { hostFacts, vmInventory, vmState } from "../model/wire/inventory.ts";
 import type { Db } from "./db.ts";
 import { hosts, hostState, migrations, reservations, vms } from "./schema.ts";
 
 const statesByVm = z.record(z.string(), vmState);
+
+/** Averages of a host count again this long after a VM has left it or come to it, ms: three half-lives of the average. */
+const SETTLE_MS = 15 * MINUTE_MS;
 
 type HostRow = {
   host: typeof hosts.$inferSelect;
@@ -20,7 +24,7 @@ export function snapshotStore(db: Db) {
   return {
     /** The hosts, VMs, loads and reservations of a cluster as they are at `now`. A batch of D1 is one transaction. */
     read: async (cluster: string, now: number): Promise<Snapshot> => {
-      const [hostRows, vmRows, reserved] = await db.batch([
+      const [hostRows, vmRows, reserved, moved] = await db.batch([
         db
           .select({ host: hosts, heardAt: hostState.heardAt, vmStates: hostState.vmStates, latest: hostState.latest })
           .from(hosts)
@@ -44,7 +48,19 @@ export function snapshotStore(db: Db) {
           .from(reservations)
           .innerJoin(migrations, eq(migrations.id, reservations.migrationId))
           .where(eq(reservations.cluster, cluster)),
+        db
+          .select({ fromHostId: migrations.fromHostId, toHostId: migrations.toHostId })
+          .from(migrations)
+          .where(
+            and(
+              eq(migrations.cluster, cluster),
+              eq(migrations.state, "completed"),
+              gt(migrations.endedAt, now - SETTLE_MS),
+            ),
+          ),
       ]);
+      const unsettled = new Set(moved.flatMap(({ fromHostId, toHostId }) => [fromHostId, toHostId]));
+      const known = new Map(hostRows.map((row) => [row.host.id, latestOf(row)]));
       const lastMovedAt = Object.fromEntries(
         vmRows.flatMap((row) => (row.lastMovedAt === null ? [] : [[row.uuid, row.lastMovedAt]])),
       );
@@ -52,10 +68,11 @@ export function snapshotStore(db: Db) {
         cluster,
         at: now,
         hosts: hostRows.map((row) =>
-          toSnapshotHost(
-            row,
-            vmRows.filter((vm) => vm.hostId === row.host.id),
-          ),
+          toSnapshotHost(row, {
+            vmRows: vmRows.filter((vm) => vm.hostId === row.host.id),
+            isSettled: !unsettled.has(row.host.id),
+            known,
+          }),
         ),
         reservations: reserved,
         lastMovedAt,
@@ -64,22 +81,27 @@ export function snapshotStore(db: Db) {
   };
 }
 
+const latestOf = ({ latest }: HostRow): Latest =>
+  latest === null ? NOTHING_KNOWN : latestSchema.parse(JSON.parse(latest));
+
 function toSnapshotHost(
-  { host, heardAt, vmStates, latest }: HostRow,
-  vmRows: (typeof vms.$inferSelect)[],
+  row: HostRow,
+  { vmRows, isSettled, known }: { vmRows: (typeof vms.$inferSelect)[]; isSettled: boolean; known: Map<string, Latest> },
 ): SnapshotHost {
+  const { host, heardAt, vmStates } = row;
   const { sequence: _, bootId: __, ...facts } = hostFacts.parse(JSON.parse(host.inventory));
-  const known: Latest = latest === null ? NOTHING_KNOWN : latestSchema.parse(JSON.parse(latest));
   const states = vmStates === null ? {} : statesByVm.parse(JSON.parse(vmStates));
+  const present = known.get(host.id) ?? NOTHING_KNOWN;
+  const others = [...known.values()].filter((latest) => latest !== present);
   return {
     ...facts,
     hostId: host.id,
     ...(heardAt === null ? {} : { heardAt }),
-    load: hostLoad(known),
-    vms: vmRows.map((row): SnapshotVm => {
-      const vm = vmInventory.parse(JSON.parse(row.inventory));
+    load: hostLoad(present, isSettled),
+    vms: vmRows.map((vmRow): SnapshotVm => {
+      const vm = vmInventory.parse(JSON.parse(vmRow.inventory));
       // A heartbeat is newer than the inventory.
-      return { ...vm, state: states[vm.uuid] ?? vm.state, load: vmLoad(known, vm.uuid) };
+      return { ...vm, state: states[vm.uuid] ?? vm.state, load: vmLoadOver(present, others, vm.uuid) };
     }),
   };
 }

@@ -6,6 +6,7 @@ import {
   NOTHING_KNOWN,
   updateLatest,
   vmLoad,
+  vmLoadOver,
 } from "../../../worker/model/telemetry/latest.ts";
 import type { DirtyCurveReport } from "../../../worker/model/wire/telemetry.ts";
 
@@ -104,8 +105,32 @@ describe("what the advisor reads", () => {
       [0, 100],
       [5 * MINUTE, 50],
     ]);
-    expect(hostLoad(two)).toEqual({ cpuUsedCores: 6, memoryUsedBytes: 50, at: NOW + 5 * MINUTE });
-    expect(hostLoad(NOTHING_KNOWN)).toEqual({});
+    expect(hostLoad(two, true)).toEqual({ cpuUsedCores: 6, memoryUsedBytes: 50, at: NOW + 5 * MINUTE });
+    expect(hostLoad(NOTHING_KNOWN, true)).toEqual({});
+  });
+
+  test("of a host whose VMs have just changed: what it does now, not an average over VMs that have left", () => {
+    const relieved = after(NOTHING_KNOWN, "cpu_used_cores", [
+      [0, 8],
+      [5 * MINUTE, 4],
+    ]);
+    expect(hostLoad(relieved, false).cpuUsedCores).toBe(4);
+  });
+
+  test("of a VM that has just moved: its new host's word, and its old host's where the new one knows nothing yet", () => {
+    const former = updateLatest(
+      after(NOTHING_KNOWN, "cpu_used_cores", [[0, 3]], VM),
+      { frame: { times: [], columns: [] }, curves: new Map([[VM, curve(NOW)]]) },
+      NOW,
+    );
+    const present = after(NOTHING_KNOWN, "cpu_used_cores", [[MINUTE, 1]], VM);
+    expect(vmLoadOver(present, [NOTHING_KNOWN, former], VM)).toMatchObject({
+      cpuUsedCores: 1,
+      at: NOW + MINUTE,
+      dirtyCurve: { at: NOW },
+    });
+    expect(vmLoadOver(NOTHING_KNOWN, [former], VM)).toEqual(vmLoad(former, VM));
+    expect(vmLoadOver(NOTHING_KNOWN, [], VM)).toEqual({});
   });
 
   test("of a VM: network only when both directions are known, and its dirty curve with its own time", () => {
@@ -130,6 +155,6 @@ describe("what the advisor reads", () => {
   test("holds no figure an hour older than the newest one", () => {
     const stale = after(NOTHING_KNOWN, "cpu_used_cores", [[0, 8]]);
     const known = after(stale, "memory_used_bytes", [[HOUR + 1, 5]]);
-    expect(hostLoad(known)).toEqual({ memoryUsedBytes: 5, at: NOW + HOUR + 1 });
+    expect(hostLoad(known, true)).toEqual({ memoryUsedBytes: 5, at: NOW + HOUR + 1 });
   });
 });

@@ -151,8 +151,10 @@ function withoutUnknown<T extends Record<string, unknown>>(load: T): Defined<T> 
 }
 
 /** What the advisor reads of a host: averages for what fluctuates, the latest value for what is held. */
-export function hostLoad(latest: Latest): HostLoad {
-  const { at, latest: value, average } = figures(latest.host);
+export function hostLoad(latest: Latest, isSettled: boolean): HostLoad {
+  const { at, latest: value, average: smoothed } = figures(latest.host);
+  // An average still has the VMs that have just left in it, and not those that have just come.
+  const average = isSettled ? smoothed : value;
   return withoutUnknown({
     cpuUsedCores: average("cpu_used_cores"),
     memoryUsedBytes: value("memory_used_bytes"),
@@ -160,6 +162,15 @@ export function hostLoad(latest: Latest): HostLoad {
     networkTransmitBytesPerSecond: average("network_transmit_bytes_per_second"),
     at,
   });
+}
+
+/**
+ * What the advisor reads of a VM that may have been on several hosts: what its present host says, and where that says nothing
+ * yet, what the host said that knew it last.
+ */
+export function vmLoadOver(present: Latest, others: readonly Latest[], uuid: string): VmLoad {
+  const former = others.map((latest) => vmLoad(latest, uuid)).toSorted((a, b) => (a.at ?? 0) - (b.at ?? 0));
+  return Object.assign({}, former.at(-1), vmLoad(present, uuid));
 }
 
 /** What the advisor reads of a VM; empty where nothing is known of it. */

@@ -52,7 +52,7 @@ test("starts without noise, answers, and ends with exit code 0; the second start
   expect((await fetch(`${first.url}/v1/tokens`, { method: "POST", headers, body })).status).toBe(201);
   expect(first.errors()).toBe("");
   expect(await end("SIGINT")).toBe(0);
-  await expect(fetch(`${first.url}/healthz`)).rejects.toThrow();
+  await expect(fetch(`${first.url}/healthz`)).rejects.toThrow("fetch failed");
 
   const second = await start();
   expect(second.lines).toHaveLength(1);

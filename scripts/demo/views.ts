@@ -45,7 +45,7 @@ function moveLines(move: Move): string[] {
     `     total ${spread(estimate.totalMs, duration)}   blackout ${blackout}   ${spread(estimate.transferredBytes, bytes)}`,
     ...items(move.reasons.slice(0, REASONS_SHOWN), "·"),
     ...items(move.notChosen.slice(0, OBJECTIONS_SHOWN).map(objection), "×"),
-    ...(rest > 0 ? [`     × and ${rest} more objections to other hosts`] : []),
+    ...(rest > 0 ? [`     × and ${rest} more ${rest === 1 ? "objection" : "objections"} to other hosts`] : []),
   ];
 }
 

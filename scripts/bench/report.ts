@@ -1,0 +1,49 @@
+// Figures as JSON lines on stdout and as a table on stderr.
+
+export type Figure = { bench: string; case: string; metric: string; value: number; unit: string; peer?: string };
+
+const rows: Figure[] = [];
+
+export function report(figure: Figure): void {
+  rows.push(figure);
+  console.log(JSON.stringify({ ...figure, value: Number(figure.value.toPrecision(4)) }));
+}
+
+export function printTable(): void {
+  const cells = rows.map((row) => [
+    row.bench,
+    row.case,
+    row.metric,
+    row.value.toPrecision(4),
+    row.unit,
+    row.peer ?? "",
+  ]);
+  const widths = [0, 1, 2, 3, 4, 5].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  for (const row of cells)
+    console.error(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    );
+}
+
+/** CPU milliseconds a call, after a warm-up. */
+export function cpuMs(times: number, act: () => unknown): number {
+  for (let warm = 0; warm < Math.max(1, times / 5); warm++) act();
+  const before = process.cpuUsage();
+  for (let turn = 0; turn < times; turn++) act();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000 / times;
+}
+
+/** A seeded generator of numbers from 0 to 1 (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -6,7 +6,7 @@ import { clockOffsetMs } from "./outcome.ts";
 import { endRun, type Parts } from "./parts.ts";
 import { aliveAnswer, stoppedAnswer, tellPeer, type AliveMessage, type StoppedAnswer } from "./peer.ts";
 import type { SourceRun } from "./runs.ts";
-import type { Watch } from "./steer.ts";
+import type { Watch } from "./watch.ts";
 
 const GREETINGS_MAX = 3;
 const GREETING_RETRY_MS = 300;

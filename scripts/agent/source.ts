@@ -7,13 +7,13 @@ import { outcomeOf } from "./outcome.ts";
 import { endRun, localState, untilDone, type Parts } from "./parts.ts";
 import { greet, prove, sayDone } from "./proof.ts";
 import { specOf, type SourceRun } from "./runs.ts";
-import { newWatch, steer, tellProgress, type Watch } from "./steer.ts";
+import { steer, tellProgress } from "./steer.ts";
+import { newWatch, PROGRESS_MS, type Watch } from "./watch.ts";
 
 const RETRY_MS = 500;
 const RETRY_MS_MAX = 30_000;
 const PROOF_RETRY_MS_MIN = 50;
 const PROOF_RETRY_MS_MAX = 1000;
-const PROGRESS_MS = 1000;
 /** Then a person is told where the VM stands. */
 const CONTINUE_ATTEMPTS_MAX = 20;
 

@@ -10,12 +10,16 @@ export default defineConfig({
         // Pure code and the agent: plain Node.
         test: {
           name: "node",
-          include: [
-            "test/model/**/*.test.ts",
-            "test/agent/**/*.test.ts",
-            "test/house/**/*.test.ts",
-            "test/e2e/**/*.test.ts",
-          ],
+          include: ["test/model/**/*.test.ts", "test/agent/**/*.test.ts", "test/house/**/*.test.ts"],
+          exclude: ["test/agent/qmp/real.test.ts"],
+        },
+      },
+      {
+        // Real processes at work, QEMU among them: after the others, so that they have the machine to themselves.
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts", "test/agent/qmp/real.test.ts"],
+          sequence: { groupOrder: 1 },
         },
       },
       {

@@ -126,7 +126,7 @@ export async function evacuate(play: Play): Promise<number> {
   screen.title("Telemetry");
   await awaitTelemetry(play);
   screen.title(`${FROM} is to be emptied`);
-  const plan = await api.plan(CLUSTER, "evacuate", { hostIds: [FROM] });
+  const plan = await api.plan(CLUSTER, "evacuate", { hostIds: [FROM], concurrencyPerHost: 1 });
   screen.event("plan", { plan });
   screen.lines([...planLines(plan), ""]);
   if (plan.content.moves.length > 0) await api.approve(plan, "approved by the lab");

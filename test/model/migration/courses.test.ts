@@ -6,6 +6,7 @@ import { postCopy } from "../../../worker/model/migration/post-copy.ts";
 import { geometricPreCopy, preCopy } from "../../../worker/model/migration/pre-copy.ts";
 import type { Course, Scenario } from "../../../worker/model/migration/scenario.ts";
 import { stopAndCopy } from "../../../worker/model/migration/stop-and-copy.ts";
+import { GIB } from "../../../worker/model/units.ts";
 import { inputOf, medianScenario, plainInput } from "./support.ts";
 
 const RUNS = { numRuns: 300, seed: 11 };
@@ -168,6 +169,21 @@ describe("options", () => {
 });
 
 describe("the last burst", () => {
+  test("has the rate that the others leave, who go at max-bandwidth", () => {
+    const alone = medianScenario(inputOf(), "pre-copy");
+    const second = medianScenario(inputOf({ link: { concurrentMigrations: 1 } }), "pre-copy");
+    expect(second.burstMsPerByte).toBeLessThan(1.2 * alone.burstMsPerByte);
+    const unlimited = medianScenario(inputOf({ driver: "libvirt", link: { concurrentMigrations: 1 } }), "pre-copy");
+    expect(unlimited.burstMsPerByte).toBeCloseTo(2 * alone.burstMsPerByte, 9);
+  });
+
+  test("takes longer for pages that were never sent before", () => {
+    const idle = { dirtyRateBytesPerSecond: 0, nonzeroBytes: 8 * GIB };
+    const scenario = medianScenario(inputOf({ vm: idle }), "pre-copy");
+    const known = preCopy({ ...scenario, firstTouchMsPerByte: 0 });
+    expect(preCopy(scenario).downtimeMs ?? 0).toBeGreaterThan(1.2 * (known.downtimeMs ?? 0));
+  });
+
   test("goes at line rate: with a low max-bandwidth downtime is far under the downtime-limit", () => {
     const course = preCopy(medianScenario(inputOf(), "pre-copy"));
     expect(course.downtimeMs).toBeLessThan(100);

@@ -46,6 +46,18 @@ describe("a measured curve", () => {
     expect(curve(1e6)).toBeCloseTo(20e6, 0);
   });
 
+  test("goes on no steeper than a concave curve may, whatever a short last segment says", () => {
+    const points = [
+      { windowMs: 1000, bytes: 10e6 },
+      { windowMs: 2000, bytes: 12e6 },
+      { windowMs: 4000, bytes: 20e6 },
+    ];
+    const curve = measuredCurve(points, 1e9);
+    expect(curve(4001) - curve(4000)).toBeCloseTo(10e6 / 3000, -1);
+    const noisy = measuredCurve([...points, { windowMs: 4100, bytes: 21e6 }], 1e9);
+    expect(noisy(4101) - noisy(4100)).toBeLessThan(1.1 * (10e6 / 3000));
+  });
+
   test("left of the first point lies between the chord and the first segment drawn on", () => {
     const curve = measuredCurve(
       [

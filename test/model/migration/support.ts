@@ -129,9 +129,11 @@ export const plainInput: fc.Arbitrary<EstimateInput> = memory.chain(({ memoryByt
       bytesPerSecond: fc.double({ min: 1e8, max: 2e9, noNaN: true }),
       cap: fc.double({ min: 3e7, max: 2e9, noNaN: true }),
       downtimeLimitMs: fc.integer({ min: 20, max: 2000 }),
+      driver: fc.constantFrom("qmp" as const, "simulated" as const),
     })
-    .map(({ dirtyRatio, dirtyCurve, bytesPerSecond, cap, downtimeLimitMs }) =>
+    .map(({ dirtyRatio, dirtyCurve, bytesPerSecond, cap, downtimeLimitMs, driver }) =>
       inputOf({
+        driver,
         vm: {
           memoryBytes,
           nonzeroBytes: Math.floor(nonzeroRatio * memoryBytes),

@@ -11,16 +11,16 @@ const SHARE_MAX = 0.999;
 /**
  * The curve through measured points, windows rising and bytes not falling, at least two. Linear between them. Left of the
  * first it is the saturating curve from 0 that arrives there with the slope of the first segment, so that short rounds are
- * neither free nor charged with all that a second dirties; right of the last the slope decays so that it ends at `capBytes`.
+ * neither free nor charged with all that a second dirties; right of the last it goes on as a concave curve may, the slope
+ * decaying so that it ends at `capBytes`.
  */
 export function measuredCurve(points: readonly DirtyPoint[], capBytes: number): DirtyCurve {
   const [first, second] = points;
   const last = points.at(-1);
-  const beforeLast = points.at(-2);
-  if (first === undefined || second === undefined || last === undefined || beforeLast === undefined)
+  if (first === undefined || second === undefined || last === undefined)
     throw new RangeError("a measured dirty curve needs at least two points; use saturatingCurve for one");
   const left = tangentCurve(first, slope(first, second));
-  const lastSlope = slope(beforeLast, last);
+  const lastSlope = slopeBeyond(points, last);
   const room = capBytes - last.bytes;
   return (windowMs) => {
     if (windowMs <= first.windowMs) return Math.min(capBytes, left(windowMs));
@@ -28,6 +28,16 @@ export function measuredCurve(points: readonly DirtyPoint[], capBytes: number): 
     if (room <= 0) return capBytes;
     return last.bytes - room * Math.expm1((-lastSlope * (windowMs - last.windowMs)) / room);
   };
+}
+
+/**
+ * The slope in the last point of the concave curve over all points: none of them may lie above the line drawn back from the
+ * last. Only points of at most half its window count: the difference of two windows that are nearly the same is noise.
+ */
+function slopeBeyond(points: readonly DirtyPoint[], last: DirtyPoint): number {
+  let least = last.bytes / last.windowMs;
+  for (const point of points) if (point.windowMs <= last.windowMs / 2) least = Math.min(least, slope(point, last));
+  return least;
 }
 
 /** A flat first segment is as often sampling noise as saturation: the first point then holds 98 % of the working set. */

@@ -17,6 +17,9 @@ const LATTICE = {
   brownout: { multiplier: 59, shift: 19 },
   energy: { multiplier: 33, shift: 61 },
   lateness: { multiplier: 51, shift: 5 },
+  handover: { multiplier: 47, shift: 23 },
+  firstTouch: { multiplier: 7, shift: 17 },
+  scatter: { multiplier: 29, shift: 41 },
 };
 
 type Source = keyof typeof LATTICE;
@@ -24,9 +27,10 @@ type Source = keyof typeof LATTICE;
 /** One draw. */
 export type Scores = {
   /** Standard normal scores. */
-  normal: Record<Exclude<Source, "lateness">, number>;
+  normal: Record<Exclude<Source, "lateness" | "scatter">, number>;
   /** Uniform in 0…1. */
   lateness: number;
+  scatter: number;
 };
 
 /** 64 keeps four mechanisms under a millisecond and leaves six draws beyond p10 and p90 each. */
@@ -54,8 +58,11 @@ function scoresAt(probability: (source: Source) => number): Scores {
       fault: z("fault"),
       brownout: z("brownout"),
       energy: z("energy"),
+      handover: z("handover"),
+      firstTouch: z("firstTouch"),
     },
     lateness: probability("lateness"),
+    scatter: probability("scatter"),
   };
 }
 

@@ -1,7 +1,6 @@
 // How a course that began with rounds ends: switched over, finished by post-copy, forced or cancelled.
-import { MIB } from "../units.ts";
 import { resumePhase } from "./post-copy.ts";
-import { DISCARD_MS_PER_MIB } from "./priors.ts";
+import { POST_COPY_START_MS } from "./priors.ts";
 import type { RoundsEnd } from "./rounds.ts";
 import type { Course, Scenario } from "./scenario.ts";
 import type { StopRule } from "./types.ts";
@@ -9,7 +8,7 @@ import type { StopRule } from "./types.ts";
 /** The rest goes at line rate while the VM stands still: QEMU lifts `max-bandwidth` for it. */
 export function switchOver(scenario: Scenario, end: RoundsEnd, stopRule: StopRule, converged = true): Course {
   const wireBytes = rest(scenario, end);
-  const downtimeMs = scenario.switchoverMs + scenario.burstMsPerByte * wireBytes;
+  const downtimeMs = scenario.switchoverMs + burstMs(scenario, end, wireBytes);
   return course(scenario, end, { stopRule, converged, downtimeMs, restBytes: wireBytes });
 }
 
@@ -18,14 +17,14 @@ function forced(scenario: Scenario, end: RoundsEnd): Course {
   const rate = scenario.rates.roundsBytesPerSecond;
   const wireBytes = rest(scenario, end);
   const capped = Math.max(0, wireBytes - (rate * scenario.parameters.downtimeLimitMs) / 1000);
-  const downtimeMs = scenario.switchoverMs + (capped / rate) * 1000 + scenario.burstMsPerByte * (wireBytes - capped);
+  const downtimeMs = scenario.switchoverMs + (capped / rate) * 1000 + burstMs(scenario, end, wireBytes - capped);
   return course(scenario, end, { stopRule: "deadline-force", converged: false, downtimeMs, restBytes: wireBytes });
 }
 
 /** The rest is fetched and pushed with the VM running at the destination. */
 export function postCopyFrom(scenario: Scenario, end: RoundsEnd, stopRule: StopRule, converged: boolean): Course {
   const resume = resumePhase(scenario, end.normalBytes, end.zeroBytes);
-  const downtimeMs = scenario.switchoverMs + (DISCARD_MS_PER_MIB * end.normalBytes) / MIB;
+  const downtimeMs = scenario.switchoverMs + POST_COPY_START_MS + scenario.discardMsPerByte * end.normalBytes;
   const all = course(scenario, end, { stopRule, converged, downtimeMs, restBytes: resume.wireBytes });
   return {
     ...all,
@@ -57,6 +56,11 @@ export function atDeadline(scenario: Scenario, end: RoundsEnd): Course {
 /** Time that the deadline leaves for rounds. */
 export function untilDeadlineMs(scenario: Scenario): number {
   return Math.max(0, scenario.parameters.deadlineMs - scenario.setupMs - scenario.disksMs);
+}
+
+/** Pages that were never sent take longer: the destination has no memory for them yet. */
+function burstMs(scenario: Scenario, end: RoundsEnd, wireBytes: number): number {
+  return scenario.burstMsPerByte * wireBytes + scenario.firstTouchMsPerByte * Math.min(end.unsentBytes, wireBytes);
 }
 
 function rest(scenario: Scenario, end: RoundsEnd): number {

@@ -13,7 +13,7 @@ import type { Course, Scenario } from "./scenario.ts";
 import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate } from "./types.ts";
 
 /** Rises with every change of the models that changes an answer. */
-export const MODEL_VERSION = "1";
+export const MODEL_VERSION = "2";
 
 /** Digits kept: microseconds of a duration, whole bytes and pages, thousandths of the rest. */
 const DECIMALS = { ms: 3, count: 0, other: 3 };

@@ -14,6 +14,7 @@ export function fullPassRounds(scenario: Scenario, after: AfterRound): { end: Ro
     stop: "threshold",
     elapsedMs: 0,
     normalBytes: scenario.nonzeroBytes,
+    unsentBytes: 0,
     zeroBytes: scenario.memoryBytes - scenario.nonzeroBytes,
     wireBytes: 0,
     pages: 0,

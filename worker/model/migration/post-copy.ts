@@ -1,5 +1,5 @@
 // Post-copy: the VM stops at once, runs at the destination on pages that are fetched when touched and pushed meanwhile.
-import { FAULT_RATIO, ZERO_SCAN_BYTES_PER_SECOND } from "./priors.ts";
+import { FAULT_RATIO, POST_COPY_START_MS, ZERO_SCAN_BYTES_PER_SECOND } from "./priors.ts";
 import type { Course, Scenario } from "./scenario.ts";
 
 /** The resume phase, in which two hosts and the link must survive. */
@@ -39,7 +39,8 @@ export function resumePhase(scenario: Scenario, normalBytes: number, zeroBytes: 
 /** Post-copy from the start. The deadline does not apply: the point of no return is passed as soon as it starts. */
 export function postCopy(scenario: Scenario): Course {
   const resume = resumePhase(scenario, scenario.nonzeroBytes, scenario.memoryBytes - scenario.nonzeroBytes);
-  const { setupMs: setup, disksMs, switchoverMs: switchover } = scenario;
+  const { setupMs: setup, disksMs } = scenario;
+  const switchover = scenario.switchoverMs + POST_COPY_START_MS;
   return {
     converged: true,
     stopRule: "post-copy-start",

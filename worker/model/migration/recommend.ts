@@ -66,7 +66,8 @@ const rules: readonly Rule[] = [blockers, localDisks, unknownToHypervisor, conve
 /**
  * Weights that turn an estimate into one figure, in seconds of standstill of one VM. A second of downtime at p90 is the unit;
  * a vCPU second of slow-down hurts a tenth of it; time and bytes matter as the host's and the link's, not the VM's.
- * The premium is for what post-copy can lose: the VM itself, if a host fails within the resume phase.
+ * The premium is for what post-copy can lose: the VM itself, if a host fails within the resume phase. A hybrid
+ * that is mostly switched over as pre-copy must not win by its other courses, so it pays whenever it may come to that.
  */
 const WEIGHTS = {
   perDowntimeSecond: 1,
@@ -81,8 +82,9 @@ const WEIGHTS = {
 
 /** Harm in seconds of standstill. */
 export function harmOf(estimate: MechanismEstimate): number {
-  const { downtimeMs, lostVcpuSeconds, totalMs, transferredBytes, resumeMs } = estimate;
-  const postCopy = resumeMs.p50 > 0 ? WEIGHTS.postCopy + (WEIGHTS.perPostCopySecond * resumeMs.p90) / 1000 : 0;
+  const { mechanism, downtimeMs, lostVcpuSeconds, totalMs, transferredBytes, resumeMs } = estimate;
+  const mayPostCopy = mechanism === "hybrid" || resumeMs.p90 > 0;
+  const postCopy = mayPostCopy ? WEIGHTS.postCopy + (WEIGHTS.perPostCopySecond * resumeMs.p90) / 1000 : 0;
   return (
     (WEIGHTS.perDowntimeSecond * (downtimeMs?.p90 ?? 0)) / 1000 +
     WEIGHTS.perLostVcpuSecond * lostVcpuSeconds.p50 +
@@ -136,7 +138,7 @@ function figures({ downtimeMs, totalMs, transferredBytes, lostVcpuSeconds }: Mec
 function specifics({ convergenceProbability, resumeMs, stopRule }: MechanismEstimate): string[] {
   const converging =
     stopRule === "downtime-limit" ? [`It converges in ${percent(convergenceProbability)} of the cases.`] : [];
-  const risk = resumeMs.p50 > 0 ? [`For ${seconds(resumeMs.p50)} both hosts and the link must survive.`] : [];
+  const risk = resumeMs.p90 > 0 ? [`For ${seconds(resumeMs.p90)} at p90 both hosts and the link must survive.`] : [];
   return [...converging, ...risk];
 }
 

@@ -31,6 +31,8 @@ export type Known = {
   localDiskDirtyBytesPerSecond: number;
   /** After division among concurrent migrations. */
   shareBytesPerSecond: number;
+  /** What the others leave when they go at this one's max-bandwidth: the last burst has that, if it is more. */
+  spareBytesPerSecond: number;
   linkLnSd: number;
   rttMs: number;
   /** Null: no limit but the line. */
@@ -47,7 +49,7 @@ export function resolveInput(input: EstimateInput): { known: Known; assumptions:
   const memory = resolveMemory(input, note);
   const processor = resolveProcessor(input, note);
   const dirty = resolveDirtying(input, memory.nonzeroBytes, note);
-  const network = resolveLink(input, note);
+  const { linkBytesPerSecond, others, ...network } = resolveLink(input, note);
   const choices = resolveChoices(input, note);
   const compressionRatio = resolveCompression(input, choices, note);
   const disks = resolveDisks(input, note);
@@ -58,12 +60,7 @@ export function resolveInput(input: EstimateInput): { known: Known; assumptions:
   const deadlineMs = given ?? defaultDeadlineMs(memory.nonzeroBytes, roundsBytesPerSecond);
   if (given === undefined)
     note("parameters.deadlineMs", deadlineMs, "90 s, or three times the non-zero bytes at this rate if that is longer");
-  if (input.driver === "qmp")
-    note(
-      "preparationMs",
-      "setup",
-      "as measured on emulated guests; where the processor logs dirty pages it is some milliseconds",
-    );
+  noteDirtyLog(input, note);
   noteLimits(input, choices, network.shareBytesPerSecond, sender, note);
   const known: Known = {
     hypervisor: input.hypervisor,
@@ -74,6 +71,7 @@ export function resolveInput(input: EstimateInput): { known: Known; assumptions:
     compressionRatio,
     ...disks,
     ...network,
+    spareBytesPerSecond: cap === null ? 0 : linkBytesPerSecond - others * cap,
     capBytesPerSecond: cap,
     parameters: {
       ...choices,
@@ -153,6 +151,8 @@ function resolveLink({ link }: EstimateInput, note: Note) {
   if (link?.concurrentMigrations === undefined)
     note("link.concurrentMigrations", 0, "not given: no other migration on the link");
   return {
+    linkBytesPerSecond: bytesPerSecond,
+    others,
     shareBytesPerSecond: bytesPerSecond / (others + 1),
     linkLnSd: link === undefined ? prior.LINK_LN_SD.absent : prior.LINK_LN_SD.given,
     rttMs: link?.rttMs ?? prior.RTT_MS,
@@ -195,6 +195,22 @@ function resolveDisks({ vm }: EstimateInput, note: Note) {
     local.localDiskDirtyBytesPerSecond += disk.dirtyBytesPerSecond ?? 0;
   }
   return local;
+}
+
+/** A QEMU driven directly may have KVM or not, and nothing in the input says which. */
+function noteDirtyLog({ hypervisor, driver }: EstimateInput, note: Note): void {
+  if (driver !== "qmp") return;
+  note(
+    "preparationMs",
+    "setup",
+    "as measured on emulated guests; where the processor logs dirty pages it is some milliseconds",
+  );
+  if (hypervisor === "kvm")
+    note(
+      "transferredBytes",
+      "dirty log",
+      "every page written during a round is sent again, as for emulated guests; with KVM those are not that the round had yet to reach",
+    );
 }
 
 function noteLimits(input: EstimateInput, choices: DriverDefaults, share: number, sender: number, note: Note): void {

@@ -1,4 +1,5 @@
 // QEMU's pre-copy loop: rounds until what is left fits the downtime limit, or a limit from outside strikes.
+import { loggedBytes } from "./dirty-log.ts";
 import { RATE_SLICE_SECONDS, ZERO_SCAN_BYTES_PER_SECOND } from "./priors.ts";
 import type { Round, Scenario } from "./scenario.ts";
 
@@ -10,6 +11,8 @@ export type RoundsEnd = {
   elapsedMs: number;
   /** Still to be sent, the zero pages apart. */
   normalBytes: number;
+  /** Of these, never sent before. */
+  unsentBytes: number;
   zeroBytes: number;
   wireBytes: number;
   pages: number;
@@ -35,13 +38,15 @@ type Pass = { normalBytes: number; zeroBytes: number; wireBytes: number; duratio
 export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
   const rate = scenario.rates.roundsBytesPerSecond;
   const threshold = (rate * scenario.parameters.downtimeLimitMs) / 1000;
-  const carried = Math.max(0, threshold - rate * RATE_SLICE_SECONDS * scenario.lateness);
+  const late = rate * RATE_SLICE_SECONDS * scenario.lateness;
+  const carried = Math.max(0, threshold - late);
   const throttle: Throttle = { taken: 0, highs: 0, periodMs: 0, dirtiedBytes: 0, sentBytes: 0 };
   const unlimited = limit.rounds === Number.POSITIVE_INFINITY;
   const end: RoundsEnd = {
     stop: "time",
     elapsedMs: 0,
     normalBytes: scenario.nonzeroBytes,
+    unsentBytes: scenario.nonzeroBytes,
     zeroBytes: scenario.memoryBytes - scenario.nonzeroBytes,
     wireBytes: 0,
     pages: 0,
@@ -49,12 +54,17 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
     lostVcpuSeconds: 0,
     rounds: [],
   };
+  let beforeMs = Number.POSITIVE_INFINITY;
   for (let round = 1; ; round++) {
-    const pass = nextPass(scenario, end, carried, round === 1);
-    if (end.elapsedMs + pass.durationMs >= limit.untilMs) return cutShort(scenario, end, pass, limit.untilMs, throttle);
+    const pass = round === 1 ? firstPass(scenario, threshold, late) : nextPass(scenario, end, carried);
+    const durationMs = Math.max(0, Math.min(pass.durationMs, limit.untilMs - end.elapsedMs));
+    const logged = loggedBytes(scenario, durationMs, beforeMs) * speed(scenario, throttle);
+    const dirtied = Math.min(scenario.nonzeroBytes, logged);
+    if (durationMs < pass.durationMs) return cutShort(scenario, end, { pass, durationMs, dirtied }, throttle);
     const before = end.normalBytes + end.zeroBytes;
-    const dirtied = Math.min(scenario.nonzeroBytes, scenario.dirtied(pass.durationMs) * speed(scenario, throttle));
+    beforeMs = pass.durationMs;
     add(scenario, end, pass, 1, throttle);
+    end.unsentBytes = Math.max(0, end.unsentBytes - pass.normalBytes);
     end.normalBytes = Math.min(scenario.nonzeroBytes, end.normalBytes - pass.normalBytes + dirtied);
     end.zeroBytes -= pass.zeroBytes;
     const pending = end.normalBytes + end.zeroBytes;
@@ -67,20 +77,29 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
 }
 
 /**
- * The round that sends what is pending but for what is carried over. The first one carries over normal pages only: free
- * memory usually lies together, and zero pages cost so little that QEMU is through with them before it looks again.
+ * The first round. What it leaves over is a mixture, since zero pages count for the threshold like others. It sends a slice at
+ * least, whose budget goes out at line rate before anything is waited for.
  */
-function nextPass(scenario: Scenario, end: RoundsEnd, carried: number, first: boolean): Pass {
+function firstPass(scenario: Scenario, threshold: number, late: number): Pass {
   const { roundsBytesPerSecond: rate, lineBytesPerSecond: line } = scenario.rates;
-  const left = first ? Math.max(0, carried - end.zeroBytes) : carried;
-  const oneSlice = first ? Math.min(end.normalBytes, rate * RATE_SLICE_SECONDS) : 0;
-  const normalBytes = Math.max(end.normalBytes - left, oneSlice);
-  const wireBytes = normalBytes * scenario.wirePerNormalByte + end.zeroBytes * scenario.wirePerZeroByte;
-  // The budget of the very first slice goes out at line rate before anything is waited for.
-  const headStart = first ? RATE_SLICE_SECONDS * (1 - rate / line) : 0;
-  const scanSeconds = end.zeroBytes / ZERO_SCAN_BYTES_PER_SECOND;
-  const durationMs = 1000 * Math.max(wireBytes / line + scanSeconds, wireBytes / rate - headStart);
-  return { normalBytes, zeroBytes: end.zeroBytes, wireBytes, durationMs };
+  const { nonzeroBytes, memoryBytes } = scenario;
+  const zeroBytes = memoryBytes - nonzeroBytes;
+  const left = Math.max(0, threshold * scenario.endNormalRatio - late, threshold - zeroBytes - late);
+  const normalBytes = Math.max(nonzeroBytes - left, Math.min(nonzeroBytes, rate * RATE_SLICE_SECONDS));
+  return passOf(scenario, normalBytes, zeroBytes, RATE_SLICE_SECONDS * (1 - rate / line));
+}
+
+/** A later round: it sends what is pending but for what is carried over. */
+function nextPass(scenario: Scenario, { normalBytes, zeroBytes }: RoundsEnd, carried: number): Pass {
+  return passOf(scenario, Math.max(0, normalBytes - carried), zeroBytes, 0);
+}
+
+function passOf(scenario: Scenario, normalBytes: number, zeroBytes: number, headStartSeconds: number): Pass {
+  const { roundsBytesPerSecond: rate, lineBytesPerSecond: line } = scenario.rates;
+  const wireBytes = normalBytes * scenario.wirePerNormalByte + zeroBytes * scenario.wirePerZeroByte;
+  const scanSeconds = zeroBytes / ZERO_SCAN_BYTES_PER_SECOND;
+  const durationMs = 1000 * Math.max(wireBytes / line + scanSeconds, wireBytes / rate - headStartSeconds);
+  return { normalBytes, zeroBytes, wireBytes, durationMs };
 }
 
 function add(scenario: Scenario, end: RoundsEnd, pass: Pass, times: number, throttle: Throttle): void {
@@ -100,24 +119,28 @@ function add(scenario: Scenario, end: RoundsEnd, pass: Pass, times: number, thro
 
 /** The same round again, as often as there is time for. */
 function repeat(scenario: Scenario, end: RoundsEnd, carried: number, untilMs: number, throttle: Throttle): void {
-  const pass = nextPass(scenario, end, carried, false);
+  const pass = nextPass(scenario, end, carried);
   add(scenario, end, pass, Math.max(0, Math.ceil((untilMs - end.elapsedMs) / pass.durationMs) - 1), throttle);
 }
 
 /** The limit strikes in the middle of a round: what it has not sent and what was dirtied meanwhile is left. */
-function cutShort(scenario: Scenario, end: RoundsEnd, pass: Pass, untilMs: number, throttle: Throttle): RoundsEnd {
-  const durationMs = Math.max(0, untilMs - end.elapsedMs);
-  const share = pass.durationMs === 0 ? 0 : durationMs / pass.durationMs;
+function cutShort(
+  scenario: Scenario,
+  end: RoundsEnd,
+  { pass, durationMs, dirtied }: { pass: Pass; durationMs: number; dirtied: number },
+  throttle: Throttle,
+): RoundsEnd {
+  const share = durationMs / pass.durationMs;
   const part: Pass = {
     normalBytes: pass.normalBytes * share,
     zeroBytes: pass.zeroBytes * share,
     wireBytes: pass.wireBytes * share,
     durationMs,
   };
-  const dirtied = scenario.dirtied(durationMs) * speed(scenario, throttle);
   add(scenario, end, part, 1, throttle);
   const normalBytes = Math.min(scenario.nonzeroBytes, end.normalBytes - part.normalBytes + dirtied);
-  return { ...end, stop: "time", normalBytes, zeroBytes: end.zeroBytes - part.zeroBytes };
+  const unsentBytes = Math.max(0, end.unsentBytes - part.normalBytes);
+  return { ...end, stop: "time", normalBytes, unsentBytes, zeroBytes: end.zeroBytes - part.zeroBytes };
 }
 
 const THROTTLE = { first: 0.2, step: 0.1, max: 0.99, dirtyRatio: 0.5, periodMs: 1000 };

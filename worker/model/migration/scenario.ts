@@ -1,7 +1,7 @@
 // One possible world: everything known exactly. The mechanisms compute one course in one scenario.
 import type { MigrationParameters } from "../wire/command.ts";
 import type { Hypervisor } from "../wire/common.ts";
-import { GIB } from "../units.ts";
+import { GIB, MIB } from "../units.ts";
 import { measuredCurve, saturatingCurve } from "./dirty-curve.ts";
 import type { DirtyCurve } from "./dirty-curve.ts";
 import type { Scores } from "./draws.ts";
@@ -28,10 +28,17 @@ export type Scenario = {
   setupMs: number;
   disksMs: number;
   diskBytes: number;
+  /** What is dirtied ahead of the scan is sent in the same pass and not counted again. */
+  skipsAheadOfScan: boolean;
   /** Downtime that no bandwidth shortens. */
   switchoverMs: number;
-  /** One byte of the last burst, sent with the VM standing still. */
+  /** One byte of the last burst, sent with the VM standing still; of a page that was never sent before, this much more. */
   burstMsPerByte: number;
+  firstTouchMsPerByte: number;
+  /** Hybrid: one byte of the pages that the destination has to drop. */
+  discardMsPerByte: number;
+  /** How much of the end of the first round is not zero. */
+  endNormalRatio: number;
   /** How late QEMU notices that it could switch over, as a share of a slice. */
   lateness: number;
   /** One remote page fault, all in. */
@@ -64,21 +71,26 @@ export type Course = {
 /** Anything up to a slice in one round; a course of several has seen some of each. */
 const LATENESS = { least: 0.25, most: 0.75 };
 
+/** How much more or less of the memory's end than of the whole is not zero: measured on Linux guests. */
+const SCATTER = { least: 0.3, most: 1.3 };
+
+const between = ({ least, most }: { least: number; most: number }, at: number): number => least + (most - least) * at;
+
 const DISK_DIRTY_RATIO_MAX = 0.9;
 
 /** The scenario at these scores; `parameters` as the mechanism is run with. */
 export function scenarioOf(known: Known, parameters: MigrationParameters, scores: Scores): Scenario {
   const spread = (lnSd: number, source: keyof Scores["normal"]) => Math.exp(lnSd * scores.normal[source]);
   const nonzeroBytes = Math.min(known.memoryBytes, known.nonzeroBytes * spread(known.nonzeroLnSd, "nonzero"));
-  const share = known.shareBytesPerSecond * spread(known.linkLnSd, "link");
-  const pace = rates(
-    share,
-    senderBytesPerSecond(known.hypervisor, parameters.multifdChannels),
-    known.capBytesPerSecond,
-  );
+  const sender = senderBytesPerSecond(known.hypervisor, parameters.multifdChannels);
+  const linkFactor = spread(known.linkLnSd, "link");
+  const pace = rates(known.shareBytesPerSecond * linkFactor, sender, known.capBytesPerSecond);
+  const burstLine = Math.max(pace.lineBytesPerSecond, Math.min(sender, known.spareBytesPerSecond * linkFactor));
+  const burstFactor = spread(prior.BURST_LN_SD, "burst");
   const switchover = prior.SWITCHOVER[known.hypervisor];
   const setup = prior.SETUP[known.driver];
   const setupMs = Math.min(setup.msMax, setup.baseMs + (setup.msPerGib * known.memoryBytes) / GIB);
+  const handover = prior.HANDOVER[known.driver];
   const { faultBytesMs, headers } = wire(known, parameters, pace);
   const queue = parameters.postCopyPreempt ? prior.FAULT_MS.preempt : prior.FAULT_MS.queued;
   return {
@@ -94,10 +106,18 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
     parameters,
     ...headers,
     setupMs: setupMs * spread(setup.lnSd, "setup"),
+    skipsAheadOfScan: known.hypervisor === "kvm" && prior.SKIPS_AHEAD_OF_SCAN[known.driver],
     ...disks(known, pace),
-    switchoverMs: switchover.ms * spread(switchover.lnSd, "switchover") + known.rttMs,
-    burstMsPerByte: burst(pace, spread(prior.BURST_LN_SD, "burst")),
-    lateness: LATENESS.least + (LATENESS.most - LATENESS.least) * scores.lateness,
+    switchoverMs:
+      switchover.ms * spread(switchover.lnSd, "switchover") +
+      handover.ms * spread(handover.lnSd, "handover") +
+      known.rttMs,
+    burstMsPerByte: burst(burstLine, burstFactor),
+    firstTouchMsPerByte:
+      (prior.FIRST_TOUCH.msPerMib[known.driver] / MIB) * spread(prior.FIRST_TOUCH.lnSd, "firstTouch"),
+    discardMsPerByte: (prior.DISCARD.msPerMib / MIB) * spread(prior.DISCARD.lnSd, "burst"),
+    endNormalRatio: Math.min(1, (nonzeroBytes / known.memoryBytes) * between(SCATTER, scores.scatter)),
+    lateness: between(LATENESS, scores.lateness),
     faultMs: queue * spread(prior.FAULT_LN_SD, "fault") + known.rttMs + faultBytesMs,
     brownoutRatio: Math.min(1, prior.BROWNOUT_RATIO * spread(prior.BROWNOUT_LN_SD, "brownout")),
     energyFactor: spread(prior.ENERGY.lnSd, "energy"),
@@ -105,7 +125,7 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
 }
 
 /** Line rate, and what the end points' memory adds or spares: as much time on a slow link as on a fast one. */
-function burst({ lineBytesPerSecond: line }: Rates, factor: number): number {
+function burst(line: number, factor: number): number {
   return 1000 * (1 / line + (factor - 1) / Math.max(line, prior.STREAM_BYTES_PER_SECOND));
 }
 

@@ -16,7 +16,7 @@ predicted against what was measured. Then it keeps running until Ctrl-C.
   --once    end when both plans are done; exit code 0 if every migration completed
   --yes     approve without asking
   --json    JSON lines instead of text
-  --port N  port of the API and the dashboard (default: any free one)
+  --port N  port of the API (default: any free one)
   --help    this text
 `;
 

@@ -15,7 +15,7 @@ import type { TelemetryBatch } from "../model/wire/telemetry.ts";
 import { pendingEnvelopes } from "./commands.ts";
 import { wakeRuns } from "./hosts.ts";
 
-/** Writes to one host are in a row; a write that was overtaken this often is refused for now. */
+/** Writes to one host are in a row; a write that was overtaken this often is refused with Retry-After. */
 const TRIES = 5;
 const RETRY_AFTER_SECONDS = 2;
 

@@ -25,9 +25,6 @@ export type RunState = (typeof RUN_STATES)[number];
 const ENDED: readonly RunState[] = ["completed", "failed", "cancelled"];
 export const isEnded = (state: RunState): boolean => ENDED.includes(state);
 
-/** States that hold a claim on the VM and a reservation at the destination. */
-export const holdsClaim = (state: RunState): boolean => state !== "queued" && !isEnded(state);
-
 /** Everything that can move a run: what agents report, what Drover does and what it sees. */
 export type Signal =
   | "claim"

@@ -1,7 +1,6 @@
 // A stored plan: the advisor's content plus identity, state and who decided.
 import { z } from "zod";
 import { planContent, planState } from "./placement/types.ts";
-import { RUN_STATES } from "./lifecycle.ts";
 
 export const plan = z
   .strictObject({
@@ -30,7 +29,3 @@ export const planSummary = plan
   .extend({ cluster: z.string(), goal: z.string() })
   .meta({ id: "PlanSummary" });
 export type PlanSummary = z.infer<typeof planSummary>;
-
-export const moveStatus = z
-  .strictObject({ n: z.int(), migrationId: z.string(), state: z.enum(RUN_STATES) })
-  .meta({ id: "MoveStatus" });

@@ -31,6 +31,8 @@ export const migrateAnswer = z.looseObject({
 });
 export type MigrateAnswer = z.infer<typeof migrateAnswer>;
 
+export const kvmAnswer = z.looseObject({ enabled: z.boolean() });
+
 export const cpusAnswer = z.array(z.looseObject({ "thread-id": z.int() }));
 
 export const dirtyRateAnswer = z.looseObject({

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Disk, VmInventory } from "../../../worker/model/wire/inventory.ts";
 import type { DriverInventory } from "../driver.ts";
-import { blockAnswer, type BlockAnswer } from "./answers.ts";
+import { blockAnswer, kvmAnswer, type BlockAnswer } from "./answers.ts";
 import type { QmpSettings } from "./config.ts";
 import { parseCpuinfo, parseMeminfo } from "./proc.ts";
 import { readText } from "./process.ts";
@@ -66,7 +66,17 @@ async function inventoryOf(vm: Vm): Promise<VmInventory | null> {
   const asked = state !== "shutoff" && !neverRan(known);
   const drives = asked ? await vm.query(blockAnswer, "query-block") : null;
   const disks = drives === null ? known.vm.disks : mergeDisks(drives, known.vm.disks ?? []);
-  return { ...known.vm, state, ...(disks === undefined || disks.length === 0 ? {} : { disks }) };
+  const accelerator = asked ? await acceleratorOf(vm) : undefined;
+  return {
+    ...known.vm,
+    state,
+    ...(accelerator === undefined ? {} : { accelerator }),
+    ...(disks === undefined || disks.length === 0 ? {} : { disks }),
+  };
+}
+
+async function acceleratorOf(vm: Vm): Promise<"kvm" | "tcg"> {
+  return (await vm.query(kvmAnswer, "query-kvm")).enabled ? "kvm" : "tcg";
 }
 
 /** Throws when QEMU or the machine's memory size cannot be read: a half-known host is not reported. */

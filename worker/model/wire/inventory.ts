@@ -37,6 +37,8 @@ export const vmInventory = z
     /** What the hypervisor process needs beyond the guest's memory. */
     overheadBytes: byteCount.optional(),
     cpuMode: z.string().max(64).optional(),
+    /** What runs the guest's code: `tcg` emulates it. */
+    accelerator: z.enum(["kvm", "tcg"]).optional(),
     machineType: z.string().max(64).optional(),
     hugepageBytes: z.int().positive().optional(),
     pinned: z.boolean().optional(),

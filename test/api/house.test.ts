@@ -20,6 +20,7 @@ const TOKEN_ROUTES: [string, string][] = [
   ["GET", "/v1/tokens"],
   ["GET", "/v1/audit"],
   ["POST", "/v1/estimates"],
+  ["POST", "/v1/estimates/several"],
   ["POST", "/v1/plans"],
   ["POST", "/v1/telemetry"],
   ["PUT", "/v1/hosts/hv-x"],

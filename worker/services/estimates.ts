@@ -2,37 +2,73 @@
 import type { z } from "zod";
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
+import type { Snapshot } from "../model/cluster.ts";
 import { checkEstimateInput, estimateMigration } from "../model/migration/index.ts";
+import type { SeveralAnswer, severalBody } from "../model/migration/several-types.ts";
+import { checkSeveral, estimateSeveral } from "../model/migration/several.ts";
 import { type EstimateAnswer, type EstimateInput, type estimateBody, estimateInput } from "../model/migration/types.ts";
 import { estimateInputFor } from "../model/placement/cost.ts";
 import { planParameters } from "../model/placement/types.ts";
 
-export async function estimate(deps: Deps, body: z.output<typeof estimateBody>): Promise<EstimateAnswer> {
+type Body = z.output<typeof estimateBody>;
+
+export async function estimate(deps: Deps, body: Body): Promise<EstimateAnswer> {
+  const input = await inputOf(deps, body, "", snapshotsOf(deps));
+  const issues = checkEstimateInput(input);
+  if (issues.length > 0) throw new AppError({ code: "invalid_request", issues });
+  return estimateMigration(input);
+}
+
+/** Of migrations that share a link: how many at a time, and in which order. */
+export async function estimateTogether(deps: Deps, body: z.output<typeof severalBody>): Promise<SeveralAnswer> {
+  const { migrations, ...options } = body;
+  const snapshots = snapshotsOf(deps);
+  const inputs: EstimateInput[] = [];
+  for (const [index, each] of migrations.entries())
+    inputs.push(await inputOf(deps, each, `migrations.${index}.`, snapshots));
+  const issues = checkSeveral(inputs, options);
+  if (issues.length > 0) throw new AppError({ code: "invalid_request", issues });
+  return estimateSeveral(inputs, options);
+}
+
+type Snapshots = (cluster: string) => Promise<Snapshot>;
+
+/** Each cluster is read once a request. */
+function snapshotsOf(deps: Deps): Snapshots {
+  const read = new Map<string, Promise<Snapshot>>();
+  return (cluster) => {
+    const snapshot = read.get(cluster) ?? deps.store.snapshots.read(cluster, deps.now());
+    read.set(cluster, snapshot);
+    return snapshot;
+  };
+}
+
+/** What the body says and telemetry adds; `prefix` is where the body stands in the request. */
+async function inputOf(deps: Deps, body: Body, prefix: string, snapshots: Snapshots): Promise<EstimateInput> {
   const { vmId, toHostId, ...given } = body;
-  const known = vmId === undefined || toHostId === undefined ? null : await fromTelemetry(deps, vmId, toHostId);
+  const known =
+    vmId === undefined || toHostId === undefined ? null : await fromTelemetry(deps, { vmId, toHostId }, snapshots);
   const merged =
     known === null ? given : { ...known, ...given, vm: { ...known.vm, ...given.vm }, link: mergedLink(known, given) };
   const parsed = estimateInput.safeParse(merged);
-  const issues = parsed.success
-    ? checkEstimateInput(parsed.data)
-    : parsed.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
-  if (!parsed.success || issues.length > 0) throw new AppError({ code: "invalid_request", issues });
-  return estimateMigration(parsed.data);
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map(({ path, message }) => ({ path: `${prefix}${path.join(".")}`, message }));
+  throw new AppError({ code: "invalid_request", issues });
 }
 
 /** The link as the body has it; what the body leaves out of it comes from the inventory. */
-function mergedLink(known: Partial<EstimateInput>, given: z.output<typeof estimateBody>) {
+function mergedLink(known: Partial<EstimateInput>, given: Omit<Body, "vmId" | "toHostId">) {
   return given.link === undefined ? known.link : { ...known.link, ...given.link };
 }
 
 async function fromTelemetry(
   deps: Deps,
-  vmId: string,
-  toHostId: string,
+  { vmId, toHostId }: { vmId: string; toHostId: string },
+  snapshots: Snapshots,
 ): Promise<Partial<EstimateInput> & Pick<EstimateInput, "vm">> {
   const [place] = await deps.store.hosts.vms({ cluster: null, hostId: null, uuid: vmId, after: null, limit: 1 });
   if (!place?.hostId) throw new AppError({ code: "not_found", what: "vm", id: vmId });
-  const snapshot = await deps.store.snapshots.read(place.cluster, deps.now());
+  const snapshot = await snapshots(place.cluster);
   const to = snapshot.hosts.find((host) => host.hostId === toHostId);
   if (!to) throw new AppError({ code: "not_found", what: "host", id: toHostId });
   const from = snapshot.hosts.find((host) => host.hostId === place.hostId);
@@ -41,10 +77,10 @@ async function fromTelemetry(
   const ends = [from.hostId, to.hostId];
   const beside = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId)).length;
   const {
-    hypervisor,
-    driver,
-    vm: facts,
-    link,
+    parameters: _,
+    mechanisms: __,
+    downtimeSloMs: ___,
+    ...facts
   } = estimateInputFor(snapshot, vm, from, to, planParameters.parse({}), beside);
-  return { hypervisor, driver, vm: facts, ...(link === undefined ? {} : { link }) };
+  return facts;
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { hybrid } from "../../../worker/model/migration/hybrid.ts";
 import { estimateMigration } from "../../../worker/model/migration/index.ts";
 import { postCopy } from "../../../worker/model/migration/post-copy.ts";
-import { geometricPreCopy, preCopy } from "../../../worker/model/migration/pre-copy.ts";
+import { preCopy } from "../../../worker/model/migration/pre-copy.ts";
 import type { Course, Scenario } from "../../../worker/model/migration/scenario.ts";
 import { stopAndCopy } from "../../../worker/model/migration/stop-and-copy.ts";
 import { GIB } from "../../../worker/model/units.ts";
@@ -21,6 +21,9 @@ const faster = (scenario: Scenario, by: number, line: boolean): Scenario => ({
     roundsBytesPerSecond: line
       ? scenario.rates.roundsBytesPerSecond
       : Math.min(scenario.rates.lineBytesPerSecond, scenario.rates.roundsBytesPerSecond * by),
+    firstRoundBytesPerSecond: line
+      ? scenario.rates.firstRoundBytesPerSecond
+      : Math.min(scenario.rates.lineBytesPerSecond, scenario.rates.firstRoundBytesPerSecond * by),
   },
   burstMsPerByte: scenario.burstMsPerByte / (line ? by : 1),
 });
@@ -50,7 +53,7 @@ describe("pre-copy that converges, with nothing adaptive and no deadline in reac
         const calm = preCopy(scenario);
         const busy = preCopy({
           ...scenario,
-          dirtied: (t) => Math.min(scenario.nonzeroBytes, by * scenario.dirtied(t)),
+          dirtied: (t) => Math.min(scenario.dirtiedMaxBytes, by * scenario.dirtied(t)),
         });
         fc.pre(calm.converged && busy.converged);
         expect(totalMs(busy)).toBeGreaterThanOrEqual(totalMs(calm) * (1 - 1e-9));
@@ -215,26 +218,5 @@ describe("other hypervisors", () => {
     const calm = preCopy(medianScenario(inputOf({ hypervisor: "vmware" }), "pre-copy"));
     expect(calm.stopRule).toBe("downtime-limit");
     expect(busy.lostVcpuSeconds).toBeGreaterThan(calm.lostVcpuSeconds);
-  });
-});
-
-describe("the geometric closed form", () => {
-  test("1024 MB at 100 MB/s, 25 MB/s dirtied, threshold 1 MB: five more rounds, 1365 MB, 13.65 s, the last round 10 ms", () => {
-    const answer = geometricPreCopy({
-      memoryBytes: 1024e6,
-      bytesPerSecond: 100e6,
-      dirtyBytesPerSecond: 25e6,
-      thresholdBytes: 1e6,
-    });
-    expect(answer?.rounds).toBe(5);
-    expect(answer?.bytes).toBeCloseTo(1365e6, -6);
-    expect(answer?.totalMs).toBeCloseTo(13_650, -1);
-    expect(answer?.lastRoundMs).toBeCloseTo(10, 6);
-  });
-
-  test("does not converge where as much is dirtied as sent", () => {
-    expect(
-      geometricPreCopy({ memoryBytes: 1e9, bytesPerSecond: 1e8, dirtyBytesPerSecond: 1e8, thresholdBytes: 1e6 }),
-    ).toBeNull();
   });
 });

@@ -123,7 +123,11 @@ describe("the published prediction table", () => {
       // Zero pages cost that prediction nothing but 8 bytes each.
       memoryBytes: nonzeroBytes,
       dirtied: measuredCurve(curve, nonzeroBytes),
-      rates: { lineBytesPerSecond, roundsBytesPerSecond: lineBytesPerSecond },
+      rates: {
+        lineBytesPerSecond,
+        roundsBytesPerSecond: lineBytesPerSecond,
+        firstRoundBytesPerSecond: lineBytesPerSecond,
+      },
     };
     const { end } = fullPassRounds(scenario, (round, sent, next) =>
       (sent / lineBytesPerSecond) * 1000 <= downtimeMs || round > 200

@@ -48,11 +48,19 @@ describe("a pass over a log that is opened as the scan comes along", () => {
     expect(loggedBytes(scenario, 5000, FIRST)).toBeLessThan(0.6 * scenario.dirtied(5000));
   });
 
-  test("qmp: all that is dirtied is logged, as under TCG, and the assumption is listed", () => {
+  test("qmp without a word on the accelerator: all that is dirtied is logged, as under TCG, and it is said", () => {
     const scenario = scenarioWith("qmp", 64 * GIB);
     expect(loggedBytes(scenario, 5000, FIRST)).toBe(scenario.dirtied(5000));
-    const noted = (driver: "qmp" | "libvirt") =>
-      estimateMigration(inputOf({ driver })).assumptions.some(({ field }) => field === "transferredBytes");
-    expect([noted("qmp"), noted("libvirt")]).toEqual([true, false]);
+    const noted = (raw: Parameters<typeof inputOf>[0]) =>
+      estimateMigration(inputOf(raw)).assumptions.some(({ field }) => field === "accelerator");
+    expect(noted({ driver: "qmp" })).toBe(true);
+    expect(noted({ driver: "qmp", accelerator: "kvm" })).toBe(false);
+    expect(noted({ driver: "libvirt" })).toBe(false);
+  });
+
+  test("a curve from the rounds of a migration has left out what was ahead of the scan already", () => {
+    const skips = (dirtyMethod: "page-sampling" | "migration-rounds") =>
+      medianScenario(inputOf({ accelerator: "kvm", vm: { dirtyMethod } }), "pre-copy").skipsAheadOfScan;
+    expect([skips("page-sampling"), skips("migration-rounds")]).toEqual([true, false]);
   });
 });

@@ -9,14 +9,9 @@ import { estimateInput } from "../../../worker/model/migration/types.ts";
 import type { EstimateInput } from "../../../worker/model/migration/types.ts";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 
-type Raw = {
-  hypervisor?: EstimateInput["hypervisor"];
-  driver?: EstimateInput["driver"];
+type Raw = Partial<Omit<EstimateInput, "vm" | "link">> & {
   vm?: Partial<EstimateInput["vm"]>;
   link?: Partial<NonNullable<EstimateInput["link"]>>;
-  parameters?: EstimateInput["parameters"];
-  mechanisms?: EstimateInput["mechanisms"];
-  downtimeSloMs?: number;
 };
 
 /** 8 GiB, 2 of them not zero, dirtying 20 MB/s, over 10 GbE, but for what is told. */

@@ -1,12 +1,20 @@
 // What zod cannot say of an estimate's input: fields that contradict each other and figures no host can have.
+import type { PowerModel } from "../wire/inventory.ts";
 import type { EstimateInput, InputProblem } from "./types.ts";
 
 /** Slower than any network that carries a VM: below it, times are beyond all meaning. */
-const BYTES_PER_SECOND_MIN = 1000;
+export const BYTES_PER_SECOND_MIN = 1000;
 
 /** All problems of an input, each with the field and the bound; none: `estimateMigration` can work with it. */
 export function checkEstimateInput(input: EstimateInput): InputProblem[] {
-  return [...checkMemory(input), ...checkDirtying(input), ...checkRates(input), ...checkChoices(input)];
+  return [
+    ...checkMemory(input),
+    ...checkDirtying(input),
+    ...checkDisks(input),
+    ...checkHosts(input),
+    ...checkRates(input),
+    ...checkChoices(input),
+  ];
 }
 
 function atMost(path: string, value: number | undefined, bound: number, what: string): InputProblem[] {
@@ -55,6 +63,49 @@ function checkDirtying({ vm }: EstimateInput): InputProblem[] {
     ...atMost("vm.dirtyRateBytesPerSecond", rate, bound, "vm.memoryBytes per window: it counts distinct bytes"),
   );
   return problems;
+}
+
+function checkDisks({ vm }: EstimateInput): InputProblem[] {
+  return (vm.disks ?? []).flatMap(({ bytes, allocatedBytes, dirtyBytesPerSecond, writeClasses = [] }, index) => {
+    const path = `vm.disks.${index}`;
+    const used = allocatedBytes ?? bytes;
+    const written = writeClasses.reduce((sum, each) => sum + each.bytes, 0);
+    return [
+      ...atMost(`${path}.allocatedBytes`, allocatedBytes, bytes, "the disk's bytes"),
+      ...atMost(
+        `${path}.dirtyBytesPerSecond`,
+        dirtyBytesPerSecond,
+        used,
+        "all of it in a second: it counts distinct bytes",
+      ),
+      ...atMost(`${path}.writeClasses`, written, used, "what is allocated of the disk, all classes together"),
+      ...writeClasses.flatMap((each, place) =>
+        atMost(
+          `${path}.writeClasses.${place}.dirtyBytesPerSecond`,
+          each.dirtyBytesPerSecond,
+          each.bytes,
+          "all of the class in a second: it counts distinct bytes",
+        ),
+      ),
+    ];
+  });
+}
+
+function checkHosts({ hosts }: EstimateInput): InputProblem[] {
+  return (["source", "destination"] as const).flatMap((side) => {
+    const { cores, cpuUsedCores, power } = hosts?.[side] ?? {};
+    return [
+      ...(cores === undefined ? [] : atMost(`hosts.${side}.cpuUsedCores`, cpuUsedCores, cores, "the host's cores")),
+      ...(power === undefined ? [] : checkPower(`hosts.${side}.power`, power)),
+    ];
+  });
+}
+
+function checkPower(path: string, power: PowerModel): InputProblem[] {
+  if ("peakWatts" in power) return atLeast(`${path}.peakWatts`, power.peakWatts, power.idleWatts, "the idle watts");
+  return power.tableWatts.flatMap((watts, step) =>
+    atLeast(`${path}.tableWatts.${step}`, watts, power.tableWatts[step - 1] ?? 0, "the watts of the load before it"),
+  );
 }
 
 function checkRates({ link, parameters }: EstimateInput): InputProblem[] {

@@ -19,6 +19,7 @@ const LATTICE = {
   lateness: { multiplier: 51, shift: 5 },
   handover: { multiplier: 47, shift: 23 },
   firstTouch: { multiplier: 7, shift: 17 },
+  fresh: { multiplier: 61, shift: 3 },
   scatter: { multiplier: 29, shift: 41 },
 };
 
@@ -27,10 +28,11 @@ type Source = keyof typeof LATTICE;
 /** One draw. */
 export type Scores = {
   /** Standard normal scores. */
-  normal: Record<Exclude<Source, "lateness" | "scatter">, number>;
+  normal: Record<Exclude<Source, "lateness" | "scatter" | "workingSet">, number>;
   /** Uniform in 0…1. */
   lateness: number;
   scatter: number;
+  workingSet: number;
 };
 
 /** 64 keeps four mechanisms under a millisecond and leaves six draws beyond p10 and p90 each. */
@@ -50,7 +52,6 @@ function scoresAt(probability: (source: Source) => number): Scores {
     normal: {
       nonzero: z("nonzero"),
       dirty: z("dirty"),
-      workingSet: z("workingSet"),
       link: z("link"),
       setup: z("setup"),
       switchover: z("switchover"),
@@ -60,9 +61,11 @@ function scoresAt(probability: (source: Source) => number): Scores {
       energy: z("energy"),
       handover: z("handover"),
       firstTouch: z("firstTouch"),
+      fresh: z("fresh"),
     },
     lateness: probability("lateness"),
     scatter: probability("scatter"),
+    workingSet: probability("workingSet"),
   };
 }
 

@@ -1,6 +1,7 @@
 // How a course that began with rounds ends: switched over, finished by post-copy, forced or cancelled.
 import { resumePhase } from "./post-copy.ts";
 import { POST_COPY_START_MS } from "./priors.ts";
+import { diskTraffic } from "./storage.ts";
 import type { RoundsEnd } from "./rounds.ts";
 import type { Course, Scenario } from "./scenario.ts";
 import type { StopRule } from "./types.ts";
@@ -23,7 +24,9 @@ function forced(scenario: Scenario, end: RoundsEnd): Course {
 
 /** The rest is fetched and pushed with the VM running at the destination. */
 export function postCopyFrom(scenario: Scenario, end: RoundsEnd, stopRule: StopRule, converged: boolean): Course {
-  const resume = resumePhase(scenario, end.normalBytes, end.zeroBytes);
+  const { normalBytes, zeroBytes } = end;
+  const unsentRatio = Math.min(1, end.unsentBytes / Math.max(1, scenario.nonzeroBytes));
+  const resume = resumePhase(scenario, { normalBytes, zeroBytes, unsentRatio });
   const downtimeMs = scenario.switchoverMs + POST_COPY_START_MS + scenario.discardMsPerByte * end.normalBytes;
   const all = course(scenario, end, { stopRule, converged, downtimeMs, restBytes: resume.wireBytes });
   return {
@@ -39,6 +42,44 @@ export function postCopyFrom(scenario: Scenario, end: RoundsEnd, stopRule: StopR
 function cancelled(scenario: Scenario, end: RoundsEnd): Course {
   const all = course(scenario, end, { stopRule: "deadline-cancel", converged: false, downtimeMs: null, restBytes: 0 });
   return { ...all, pages: end.pages, zeroPages: end.zeroPages };
+}
+
+/** The deadline strikes while the disks are copied: there is nothing to switch over to, whatever `onDeadline` says. */
+function withoutDisks({ setupMs: setup, disksMs: disks }: Scenario): Course {
+  return {
+    converged: false,
+    stopRule: "deadline-cancel",
+    preparationMs: setup + disks,
+    downtimeMs: null,
+    resumeMs: 0,
+    phaseMs: { setup, disks, rounds: 0, switchover: 0, "post-copy": 0 },
+    wireBytes: 0,
+    pages: 0,
+    zeroPages: 0,
+    remoteFaults: 0,
+    lostVcpuSeconds: 0,
+    rounds: [],
+  };
+}
+
+/** A mechanism's course with the disks: it does not happen without them, and ends when those copied after it are there. */
+export function withDisks(scenario: Scenario, run: (scenario: Scenario) => Course): Course {
+  if (!scenario.disksReady) return withoutDisks(scenario);
+  const course = run(scenario);
+  const { afterMs } = scenario.disks;
+  if (afterMs === 0 || course.downtimeMs === null) return course;
+  const { phaseMs, resumeMs } = course;
+  return {
+    ...course,
+    resumeMs: resumeMs + afterMs,
+    phaseMs: { ...phaseMs, "post-copy": phaseMs["post-copy"] + afterMs },
+  };
+}
+
+/** What was sent of the disks in that course. */
+export function disksSent({ disks, disksMs, disksReady }: Scenario, { downtimeMs, phaseMs }: Course) {
+  const nothing = disks.afterMs > 0 && downtimeMs === null;
+  return diskTraffic(disks, nothing ? 0 : disksReady ? null : disksMs, phaseMs.rounds);
 }
 
 /** What `onDeadline` says. */
@@ -60,7 +101,9 @@ export function untilDeadlineMs(scenario: Scenario): number {
 
 /** Pages that were never sent take longer: the destination has no memory for them yet. */
 function burstMs(scenario: Scenario, end: RoundsEnd, wireBytes: number): number {
-  return scenario.burstMsPerByte * wireBytes + scenario.firstTouchMsPerByte * Math.min(end.unsentBytes, wireBytes);
+  const sendMs =
+    scenario.burstMsPerByte * wireBytes + scenario.firstTouchMsPerByte * Math.min(end.unsentBytes, wireBytes);
+  return Math.max(sendMs, (1000 * end.normalBytes) / scenario.compressBytesPerSecond);
 }
 
 function rest(scenario: Scenario, end: RoundsEnd): number {

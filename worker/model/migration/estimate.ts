@@ -1,5 +1,8 @@
 // One estimate: every mechanism asked for, in the median scenario and in all draws, then the recommendation.
+import { closedFormFacts, closedForms } from "./closed-forms.ts";
 import { draws, MEDIAN } from "./draws.ts";
+import type { Scores } from "./draws.ts";
+import { disksSent, withDisks } from "./endings.ts";
 import { energyJoules } from "./energy.ts";
 import { mechanisms } from "./mechanisms.ts";
 import type { MechanismModel } from "./mechanisms.ts";
@@ -8,9 +11,12 @@ import { quantiles } from "./quantiles.ts";
 import { recommendMechanism } from "./recommend.ts";
 import { resolveInput } from "./resolve.ts";
 import type { Known } from "./resolve.ts";
+import { exposureMs, failureRates, riskAssumptions, riskOf } from "./risk.ts";
+import type { FailureRates } from "./risk.ts";
 import { scenarioOf } from "./scenario.ts";
 import type { Course, Scenario } from "./scenario.ts";
 import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate } from "./types.ts";
+import { betterWindow } from "./wait.ts";
 
 /** Rises with every change of the models that changes an answer. */
 export const MODEL_VERSION = "2";
@@ -23,17 +29,30 @@ const DECIMALS = { ms: 3, count: 0, other: 3 };
  * The input is taken to be free of the problems that `checkEstimateInput` finds.
  */
 export function estimateMigration(input: EstimateInput): EstimateAnswer {
+  const { assumptions, ...now } = judged(input, draws);
+  if (now.estimates.some(({ risk }) => risk !== null)) assumptions.push(...riskAssumptions(input));
+  const wait = betterWindow(input, now, (then, precision) => judged(then, precision === "rough" ? [MEDIAN] : draws));
+  return { ...now, wait, ...comparisons(input), assumptions, modelVersion: MODEL_VERSION };
+}
+
+function comparisons(input: EstimateInput): Pick<EstimateAnswer, "comparisons"> {
+  if (input.compare !== true) return {};
+  const { known } = resolveInput(input);
+  return { comparisons: closedForms(closedFormFacts(known, scenarioOf(known, known.parameters, MEDIAN))) };
+}
+
+/** The estimates over these draws and what is recommended. */
+function judged(input: EstimateInput, scores: readonly Scores[]) {
   const { known, assumptions } = resolveInput(input);
-  const shared = scenariosOf(known, known.parameters);
+  const failures = failureRates(input);
+  const shared = scenariosOf(known, known.parameters, scores);
   const estimates = [...new Set(input.mechanisms)].map((mechanism) => {
     const parameters = parametersFor(mechanism, known.parameters);
     if (parameters !== known.parameters) noteMultifd(assumptions);
-    return estimateOne(
-      mechanisms[mechanism],
-      parameters === known.parameters ? shared : scenariosOf(known, parameters),
-    );
+    const scenarios = parameters === known.parameters ? shared : scenariosOf(known, parameters, scores);
+    return estimateOne(mechanisms[mechanism], scenarios, failures);
   });
-  return { ...recommendMechanism(input, known, estimates), assumptions, modelVersion: MODEL_VERSION };
+  return { ...recommendMechanism(input, known, estimates), assumptions };
 }
 
 function noteMultifd(assumptions: Assumption[]): void {
@@ -47,25 +66,36 @@ function noteMultifd(assumptions: Assumption[]): void {
 
 type Scenarios = { median: Scenario; draws: Scenario[] };
 
-function scenariosOf(known: Known, parameters: Known["parameters"]): Scenarios {
+function scenariosOf(known: Known, parameters: Known["parameters"], scores: readonly Scores[]): Scenarios {
   return {
     median: scenarioOf(known, parameters, MEDIAN),
-    draws: draws.map((scores) => scenarioOf(known, parameters, scores)),
+    draws: scores.map((each) => scenarioOf(known, parameters, each)),
   };
 }
 
-function estimateOne(model: MechanismModel, scenarios: Scenarios): MechanismEstimate {
-  const median = model.run(scenarios.median);
-  const courses = scenarios.draws.map((scenario) => model.run(scenario));
+/**
+ * The draws that end as the median course does: converged, or at the deadline. The two are regimes of their own, and a
+ * quantile over both would lie where neither ever is; `convergenceProbability` says how probable each is.
+ */
+function alike<T extends { course: Course }>(all: readonly T[], median: Course): readonly T[] {
+  const same = all.filter(({ course }) => course.converged === median.converged);
+  return same.length > 0 ? same : all;
+}
+
+function estimateOne(model: MechanismModel, scenarios: Scenarios, failures: FailureRates): MechanismEstimate {
+  const median = withDisks(scenarios.median, model.run);
+  const all = scenarios.draws.map((scenario) => ({ scenario, course: withDisks(scenario, model.run) }));
+  const ending = alike(all, median);
+  const courses = ending.map(({ course }) => course);
   const over = (decimals: number, value: (course: Course, scenario: Scenario) => number) =>
     quantiles(
-      courses.map((course, index) => value(course, scenarios.draws[index] ?? scenarios.median)),
+      ending.map(({ course, scenario }) => value(course, scenario)),
       decimals,
     );
   return {
     mechanism: model.mechanism,
     converges: median.converged,
-    convergenceProbability: courses.filter(({ converged }) => converged).length / courses.length,
+    convergenceProbability: all.filter(({ course }) => course.converged).length / all.length,
     stopRule: median.stopRule,
     preparationMs: over(DECIMALS.ms, ({ preparationMs }) => preparationMs),
     downtimeMs: downtime(median, courses),
@@ -74,11 +104,11 @@ function estimateOne(model: MechanismModel, scenarios: Scenarios): MechanismEsti
     transferredBytes: over(DECIMALS.count, ({ wireBytes }) => wireBytes),
     transferredPages: over(DECIMALS.count, ({ pages }) => pages),
     zeroPages: over(DECIMALS.count, ({ zeroPages }) => zeroPages),
-    diskBytes: over(DECIMALS.count, (_, { diskBytes }) => diskBytes),
+    diskBytes: over(DECIMALS.count, (course, scenario) => disksSent(scenario, course).bytes),
     remoteFaults: over(DECIMALS.count, ({ remoteFaults }) => remoteFaults),
     lostVcpuSeconds: over(DECIMALS.other, ({ lostVcpuSeconds }) => lostVcpuSeconds),
-    energyJoules: over(DECIMALS.other, ({ wireBytes }, { diskBytes, energyFactor }) =>
-      energyJoules(wireBytes + diskBytes, energyFactor),
+    energyJoules: over(DECIMALS.other, (course, scenario) =>
+      energyJoules(scenario, course, disksSent(scenario, course).bytes),
     ),
     rounds: median.rounds.map(({ bytes, durationMs }) => ({
       bytes: Math.round(bytes),
@@ -87,6 +117,18 @@ function estimateOne(model: MechanismModel, scenarios: Scenarios): MechanismEsti
     phases: model.phases
       .map((phase) => ({ ...phase, durationMs: over(DECIMALS.ms, ({ phaseMs }) => phaseMs[phase.name]) }))
       .filter(({ durationMs }) => durationMs.p90 > 0),
+    risk: riskOf(exposureMs(model.phases, courses), failures),
+    storage:
+      scenarios.median.disks.bytes === 0
+        ? null
+        : {
+            extraBytes: over(DECIMALS.count, (course, scenario) => disksSent(scenario, course).extraBytes),
+            sequentialExtraBytes: over(
+              DECIMALS.count,
+              (course, scenario) => disksSent(scenario, course).sequentialExtraBytes,
+            ),
+          },
+    calibration: null,
     rejected: null,
   };
 }

@@ -4,11 +4,14 @@ import type { RoundsEnd } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
 import type { StopRule } from "./types.ts";
 
-/** What a full-pass loop decides after a round: stop and why, or what is to be sent next. */
-type Verdict = { stopRule: StopRule } | { normalBytes: number; slowedRatio: number };
+/** What a full-pass loop decides after a round: whether to stop and why; how far the guest was slowed in it, and what it then dirtied. */
+type Verdict = { stopRule?: StopRule; normalBytes?: number; slowedRatio?: number };
 type AfterRound = (round: number, sentBytes: number, dirtiedBytes: number) => Verdict;
 
-/** Rounds at line rate, every one sending what was dirtied during the one before, until `after` stops it. */
+/** Rounds listed one by one; later ones are summed in the last. */
+const ROUNDS_LISTED = 64;
+
+/** Rounds at full rate, every one sending what was dirtied during the one before, until `after` stops it. */
 export function fullPassRounds(scenario: Scenario, after: AfterRound): { end: RoundsEnd; stopRule: StopRule } {
   const end: RoundsEnd = {
     stop: "threshold",
@@ -20,51 +23,85 @@ export function fullPassRounds(scenario: Scenario, after: AfterRound): { end: Ro
     pages: 0,
     zeroPages: 0,
     lostVcpuSeconds: 0,
+    gainedSeconds: 0,
     rounds: [],
   };
   for (let round = 1; ; round++) {
     const sent = end.normalBytes;
     const bytes = sent * scenario.wirePerNormalByte + end.zeroBytes * scenario.wirePerZeroByte;
-    const seconds = bytes / scenario.rates.lineBytesPerSecond + end.zeroBytes / ZERO_SCAN_BYTES_PER_SECOND;
+    const seconds = bytes / scenario.rates.roundsBytesPerSecond + end.zeroBytes / ZERO_SCAN_BYTES_PER_SECOND;
     const durationMs = seconds * 1000;
-    end.rounds.push({ bytes, durationMs });
+    list(end, bytes, durationMs);
     end.elapsedMs += durationMs;
     end.wireBytes += bytes;
     end.pages += sent / scenario.pageBytes;
     end.zeroPages += end.zeroBytes / scenario.pageBytes;
-    const dirtied = Math.min(scenario.nonzeroBytes, scenario.dirtied(durationMs));
-    const verdict = after(round, sent, dirtied);
-    const slowed = "stopRule" in verdict ? 0 : verdict.slowedRatio;
-    const lostCores = scenario.cpuUsedCores * Math.min(1, scenario.brownoutRatio + slowed);
+    const dirtied = Math.min(scenario.dirtiedMaxBytes, scenario.dirtied(durationMs));
+    const { stopRule, normalBytes = dirtied, slowedRatio = 0 } = after(round, sent, dirtied);
+    const lostCores = scenario.cpuUsedCores * Math.min(1, scenario.brownoutRatio + slowedRatio);
     end.lostVcpuSeconds += (lostCores * durationMs) / 1000;
     end.zeroBytes = 0;
-    if ("stopRule" in verdict) return { end: { ...end, normalBytes: dirtied }, stopRule: verdict.stopRule };
-    end.normalBytes = verdict.normalBytes;
+    end.normalBytes = normalBytes;
+    if (stopRule !== undefined) return { end, stopRule };
   }
 }
 
-const XEN = { roundsMax: 5, dirtyPages: 50 };
+function list({ rounds }: RoundsEnd, bytes: number, durationMs: number): void {
+  const last = rounds.at(-1);
+  if (last === undefined || rounds.length < ROUNDS_LISTED) {
+    rounds.push({ bytes, durationMs });
+    return;
+  }
+  last.bytes += bytes;
+  last.durationMs += durationMs;
+}
 
-/** Xen's default policy: five rounds at most, or fewer than 50 dirty pages. No bandwidth limit, no downtime target. */
-export function fewRounds(scenario: Scenario) {
-  return fullPassRounds(scenario, (round, _, dirtied) => {
-    if (dirtied < XEN.dirtyPages * scenario.pageBytes) return { stopRule: "dirty-pages" };
-    if (round >= XEN.roundsMax) return { stopRule: "max-rounds" };
-    return { normalBytes: dirtied, slowedRatio: 0 };
+/** When Xen stops the VM: the three classic rules; a null `memoryFactor` is none. */
+type XenPolicy = { roundsMax: number; dirtyPages: number; memoryFactor: number | null };
+
+/**
+ * `libxl`: today's default policy, 5 rounds or fewer than 50 dirty pages. `libxc`: that of the save code which migration stream
+ * v2 replaced in Xen 4.6, 29 rounds, fewer than 50 dirty pages, or three times the memory sent.
+ */
+export const XEN_POLICIES = {
+  libxl: { roundsMax: 5, dirtyPages: 50, memoryFactor: null },
+  libxc: { roundsMax: 29, dirtyPages: 50, memoryFactor: 3 },
+} satisfies Record<string, XenPolicy>;
+export type XenPolicyName = keyof typeof XEN_POLICIES;
+
+/**
+ * Xen's rounds. The rule named is the first of dirty pages, rounds and total sent that holds; there is no bandwidth limit and
+ * no downtime target, so that what a hot VM has left may be anything.
+ */
+export function xenRounds(scenario: Scenario): { end: RoundsEnd; stopRule: StopRule } {
+  const { roundsMax, dirtyPages, memoryFactor }: XenPolicy = XEN_POLICIES[scenario.xenPolicy];
+  const sentMax = (memoryFactor ?? Number.POSITIVE_INFINITY) * scenario.memoryBytes;
+  let total = scenario.memoryBytes - scenario.nonzeroBytes;
+  return fullPassRounds(scenario, (round, sent, dirtied) => {
+    total += sent;
+    if (dirtied < dirtyPages * scenario.pageBytes) return { stopRule: "dirty-pages" };
+    if (round >= roundsMax) return { stopRule: "max-rounds" };
+    if (total > sentMax) return { stopRule: "total-sent" };
+    return {};
   });
 }
 
-/** ESXi switches over when the rest takes about half a second; SDPS slows the vCPUs where rounds do not shrink by a quarter. */
-const VMWARE = { switchSeconds: 0.5, shrinkTo: 0.75 };
+/** ESXi switches over when the rest takes about half a second; SDPS keeps dirtying just under what is sent meanwhile. */
+export const SDPS = { switchSeconds: 0.5, paceRatio: 0.9 };
 
-/** Stun during page send: a guest that dirties faster than is sent is slowed until it does not. */
-export function forcedRounds(scenario: Scenario) {
+/**
+ * Stun during page send: where a guest dirties D and R is sent, the vCPUs lose 1 − `paceRatio` × R/D of their time, and every
+ * round is at least that much smaller than the one before.
+ */
+export function sdpsRounds(scenario: Scenario): { end: RoundsEnd; stopRule: StopRule } {
   let slowed = false;
-  const small = VMWARE.switchSeconds * scenario.rates.lineBytesPerSecond;
+  const small = SDPS.switchSeconds * scenario.rates.lineBytesPerSecond;
+  const stop = (): StopRule => (slowed ? "forced-convergence" : "downtime-limit");
   return fullPassRounds(scenario, (_, sent, dirtied) => {
-    if (dirtied <= small) return { stopRule: slowed ? "forced-convergence" : "downtime-limit" };
-    const allowed = Math.min(dirtied, VMWARE.shrinkTo * sent);
-    slowed ||= allowed < dirtied;
-    return { normalBytes: allowed, slowedRatio: 1 - allowed / dirtied };
+    if (dirtied <= small) return { stopRule: stop() };
+    const normalBytes = Math.min(dirtied, SDPS.paceRatio * sent);
+    slowed ||= normalBytes < dirtied;
+    const slower = { normalBytes, slowedRatio: 1 - normalBytes / dirtied };
+    return normalBytes <= small ? { ...slower, stopRule: stop() } : slower;
   });
 }

@@ -3,10 +3,17 @@ import type { MigrationParameters } from "../wire/command.ts";
 import type { DriverName, Hypervisor } from "../wire/common.ts";
 import { MIB, PAGE_BYTES } from "../units.ts";
 import { usablePoints } from "./dirty-curve.ts";
+import { resolveEnergy } from "./energy.ts";
+import type { EnergyModel } from "./energy.ts";
+import type { XenPolicyName } from "./full-pass.ts";
 import { rates, senderBytesPerSecond } from "./link.ts";
 import { defaultDeadlineMs, driverDefaults } from "./parameters.ts";
 import type { DriverDefaults } from "./parameters.ts";
+import { resolvePostCopy } from "./paging.ts";
+import type { PostCopyKnowledge } from "./paging.ts";
 import * as prior from "./priors.ts";
+import { passMs, resolveStorage } from "./storage.ts";
+import type { StorageKnowledge } from "./storage.ts";
 import type { Assumption, DirtyPoint, EstimateInput } from "./types.ts";
 
 /** How U(t) is known. */
@@ -24,11 +31,22 @@ export type Known = {
   pageBytes: number;
   vcpus: number;
   cpuUsedCores: number;
+  /** When Xen stops the VM. */
+  xenPolicy: XenPolicyName;
   dirty: DirtyKnowledge;
+  platform: prior.Platform;
+  /** What is dirtied ahead of the scan is sent in the same pass and not counted again. */
+  skipsAheadOfScan: boolean;
+  /** Agents continue the VM, not the hypervisor. */
+  resumedByAgents: boolean;
   /** Raw / encoded; 1 when nothing is compressed. */
   compressionRatio: number;
-  localDiskBytes: number;
-  localDiskDirtyBytesPerSecond: number;
+  /** Raw bytes that the sender can compress; Infinity when nothing is compressed. */
+  compressBytesPerSecond: number;
+  /** xbzrle: of the pages in the cache, those that can be sent as a delta; null: off. */
+  delta: { hitRatio: number; cacheBytes: number } | null;
+  storage: StorageKnowledge;
+  energy: EnergyModel;
   /** After division among concurrent migrations. */
   shareBytesPerSecond: number;
   /** What the others leave when they go at this one's max-bandwidth: the last burst has that, if it is more. */
@@ -37,6 +55,7 @@ export type Known = {
   rttMs: number;
   /** Null: no limit but the line. */
   capBytesPerSecond: number | null;
+  postCopy: PostCopyKnowledge;
   parameters: MigrationParameters;
 };
 
@@ -51,25 +70,38 @@ export function resolveInput(input: EstimateInput): { known: Known; assumptions:
   const dirty = resolveDirtying(input, memory.nonzeroBytes, note);
   const { linkBytesPerSecond, others, ...network } = resolveLink(input, note);
   const choices = resolveChoices(input, note);
-  const compressionRatio = resolveCompression(input, choices, note);
-  const disks = resolveDisks(input, note);
+  const platform = resolvePlatform(input, note);
+  const compression = resolveCompression(input, choices, note);
+  const storage = resolveStorage(input, note);
   const sender = senderBytesPerSecond(input.hypervisor, choices.multifdChannels);
   const cap = input.hypervisor === "kvm" ? choices.maxBandwidthBytesPerSecond : null;
   const { roundsBytesPerSecond } = rates(network.shareBytesPerSecond, sender, cap);
-  const { deadlineMs: given } = input.parameters;
-  const deadlineMs = given ?? defaultDeadlineMs(memory.nonzeroBytes, roundsBytesPerSecond);
-  if (given === undefined)
-    note("parameters.deadlineMs", deadlineMs, "90 s, or three times the non-zero bytes at this rate if that is longer");
-  noteDirtyLog(input, note);
-  noteLimits(input, choices, network.shareBytesPerSecond, sender, note);
+  const deadlineMs = input.parameters.deadlineMs ?? deadlineFor(memory.nonzeroBytes, storage, roundsBytesPerSecond);
+  if (input.parameters.deadlineMs === undefined)
+    note(
+      "parameters.deadlineMs",
+      deadlineMs,
+      "90 s, or three times the non-zero bytes at this rate if that is longer; three times the copy of local disks more",
+    );
+  noteLimits(input, network.shareBytesPerSecond, sender, note);
   const known: Known = {
     hypervisor: input.hypervisor,
     driver: input.driver,
     ...memory,
     ...processor,
+    xenPolicy: olderThan(input.hypervisorVersion, 4, 6) ? "libxc" : "libxl",
     dirty,
-    compressionRatio,
-    ...disks,
+    ...platform,
+    skipsAheadOfScan:
+      input.hypervisor === "kvm" &&
+      prior.SKIPS_AHEAD_OF_SCAN[platform.platform] &&
+      // Rounds of a migration have left those pages out already.
+      input.vm.dirtyMethod !== "migration-rounds",
+    ...compression,
+    delta: resolveDelta(input, choices, note),
+    storage,
+    energy: resolveEnergy(input, note),
+    postCopy: resolvePostCopy(input, note),
     ...network,
     spareBytesPerSecond: cap === null ? 0 : linkBytesPerSecond - others * cap,
     capBytesPerSecond: cap,
@@ -80,6 +112,11 @@ export function resolveInput(input: EstimateInput): { known: Known; assumptions:
     },
   };
   return { known, assumptions };
+}
+
+function deadlineFor(nonzeroBytes: number, storage: StorageKnowledge, bytesPerSecond: number): number {
+  const disksMs = storage.mode === "pre-copy" ? passMs(storage, bytesPerSecond) : 0;
+  return Math.min(86_400_000, defaultDeadlineMs(nonzeroBytes, bytesPerSecond) + Math.ceil(3 * disksMs));
 }
 
 function resolveMemory({ vm }: EstimateInput, note: Note) {
@@ -115,10 +152,13 @@ function resolveProcessor({ vm }: EstimateInput, note: Note) {
 
 function resolveDirtying({ vm }: EstimateInput, nonzeroBytes: number, note: Note): DirtyKnowledge {
   const points = usablePoints(vm.dirtyCurve ?? []);
-  if (points.length >= 2) return { from: "curve", points, lnSd: prior.DIRTY_LN_SD.curve };
+  if (points.length >= 2) {
+    const lnSd = Math.max(prior.DIRTY_LN_SD.curveLeast, prior.DIRTY_LN_SD.rate / Math.sqrt(points.length));
+    return { from: "curve", points, lnSd };
+  }
   const workingSetBytes = vm.workingSetBytes ?? null;
   if (workingSetBytes === null)
-    note("vm.workingSetBytes", null, `not given: ${prior.WORKING_SET_PER_WINDOW} times what one window dirties`);
+    note("vm.workingSetBytes", null, "not given: anything from what one window dirties to all non-zero memory");
   const [single] = points;
   if (single !== undefined) return { from: "point", point: single, lnSd: prior.DIRTY_LN_SD.rate, workingSetBytes };
   const windowMs = vm.dirtyRateWindowMs ?? prior.DIRTY_WINDOW_MS;
@@ -168,61 +208,82 @@ function resolveChoices({ driver, parameters }: EstimateInput, note: Note): Driv
         value,
         value === null && name !== "postCopyAfterMs" ? `${driver} sets no limit` : `default of ${driver}`,
       );
-  const { deadlineMs: _, ...given } = parameters;
+  const {
+    deadlineMs: _,
+    maxPostCopyBandwidthBytesPerSecond: __,
+    xbzrleCacheBytes: ___,
+    compressThreads: ____,
+    ...given
+  } = parameters;
   const chosen = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return { ...defaults, ...chosen };
 }
 
-function resolveCompression({ vm }: EstimateInput, choices: DriverDefaults, note: Note): number {
-  if (choices.compression === "none") return 1;
-  if (choices.multifdChannels === 0) {
-    note("parameters.compression", "none", `${choices.compression} needs multifd, which is off: nothing is compressed`);
-    return 1;
+/** Multifd's compression, or that of the old `compress` threads; before QEMU 8.1 multifd's is neither counted nor paced. */
+function resolveCompression({ vm, parameters, hypervisorVersion }: EstimateInput, choices: DriverDefaults, note: Note) {
+  const none = { compressionRatio: 1, compressBytesPerSecond: Number.POSITIVE_INFINITY };
+  const threads = parameters.compressThreads ?? 0;
+  const kind = choices.compression;
+  if (kind === "none" && threads === 0) return none;
+  if (kind !== "none" && choices.multifdChannels === 0) {
+    note("parameters.compression", "none", `${kind} needs multifd, which is off: nothing is compressed`);
+    return none;
   }
   if (vm.compressionRatio === undefined)
     note("vm.compressionRatio", prior.COMPRESSION_RATIO, "not given: ordinary memory at level 1");
-  return vm.compressionRatio ?? prior.COMPRESSION_RATIO;
-}
-
-function resolveDisks({ vm }: EstimateInput, note: Note) {
-  const local = { localDiskBytes: 0, localDiskDirtyBytesPerSecond: 0 };
-  for (const [index, disk] of (vm.disks ?? []).entries()) {
-    if (disk.shared === undefined) note(`vm.disks.${index}.shared`, true, "not given: taken to be on shared storage");
-    if (disk.shared !== false) continue;
-    if (disk.dirtyBytesPerSecond === undefined)
-      note(`vm.disks.${index}.dirtyBytesPerSecond`, 0, "not given: not written to");
-    local.localDiskBytes += disk.bytes;
-    local.localDiskDirtyBytesPerSecond += disk.dirtyBytesPerSecond ?? 0;
-  }
-  return local;
-}
-
-/** A QEMU driven directly may have KVM or not, and nothing in the input says which. */
-function noteDirtyLog({ hypervisor, driver }: EstimateInput, note: Note): void {
-  if (driver !== "qmp") return;
-  note(
-    "preparationMs",
-    "setup",
-    "as measured on emulated guests; where the processor logs dirty pages it is some milliseconds",
-  );
-  if (hypervisor === "kvm")
+  const compressionRatio = vm.compressionRatio ?? prior.COMPRESSION_RATIO;
+  if (kind === "none")
+    return { compressionRatio, compressBytesPerSecond: threads * prior.COMPRESS_BYTES_PER_SECOND.threads };
+  if (olderThan(hypervisorVersion, 8, 1)) {
     note(
-      "transferredBytes",
-      "dirty log",
-      "every page written during a round is sent again, as for emulated guests; with KVM those are not that the round had yet to reach",
+      "parameters.compression",
+      kind,
+      "QEMU before 8.1 paces and counts multifd's pages as if they were not compressed",
     );
+    return none;
+  }
+  return { compressionRatio, compressBytesPerSecond: choices.multifdChannels * prior.COMPRESS_BYTES_PER_SECOND[kind] };
 }
 
-function noteLimits(input: EstimateInput, choices: DriverDefaults, share: number, sender: number, note: Note): void {
+/** Of versions such as `7.2.22` or `QEMU 7.2`. One that is not given or cannot be read is not older. */
+export function olderThan(version: string | undefined, major: number, minor: number): boolean {
+  const [, majorText, minorText] = /(\d+)\.(\d+)/.exec(version ?? "") ?? [];
+  if (majorText === undefined || minorText === undefined) return false;
+  return Number(majorText) < major || (Number(majorText) === major && Number(minorText) < minor);
+}
+
+function resolveDelta({ vm, parameters }: EstimateInput, choices: DriverDefaults, note: Note): Known["delta"] {
+  if (!choices.xbzrle) return null;
+  const hitRatio = vm.deltaHitRatio ?? prior.DELTA.hitRatio;
+  if (vm.deltaHitRatio === undefined)
+    note("vm.deltaHitRatio", hitRatio, "not given: most re-sent pages changed in a few words");
+  const cacheBytes = parameters.xbzrleCacheBytes ?? prior.XBZRLE_CACHE_BYTES;
+  if (parameters.xbzrleCacheBytes === undefined)
+    note("parameters.xbzrleCacheBytes", cacheBytes, "not given: QEMU's default");
+  return { hitRatio, cacheBytes };
+}
+
+function resolvePlatform({ hypervisor, driver, accelerator, resumedBy }: EstimateInput, note: Note) {
+  const resumedByAgents = (resumedBy ?? "agents") === "agents";
+  if (driver === "simulated") return { platform: "simulated" as const, resumedByAgents };
+  if (accelerator !== undefined || driver === "libvirt" || hypervisor !== "kvm")
+    return { platform: accelerator === "tcg" ? ("emulated" as const) : ("accelerated" as const), resumedByAgents };
+  note(
+    "accelerator",
+    "tcg",
+    "not given: setup, dirty log and first pass as slow as on emulated guests; with KVM setup is some milliseconds and pages written ahead of the scan are not sent twice",
+  );
+  return { platform: "emulated" as const, resumedByAgents };
+}
+
+function noteLimits(input: EstimateInput, share: number, sender: number, note: Note): void {
   if (sender < share)
     note("link.bytesPerSecond", sender, "one QEMU stream does not carry more; more multifd channels would");
-  if (choices.xbzrle)
-    note("parameters.xbzrle", false, "delta compression is not in the model: bytes and times are upper bounds");
   if (input.hypervisor === "xen")
     note(
       "hypervisor",
       "xen",
-      "estimate only, no driver: at most 5 rounds, or fewer than 50 dirty pages; max-bandwidth, downtime-limit and deadline have no effect",
+      `estimate only, no driver: stopped ${olderThan(input.hypervisorVersion, 4, 6) ? "after 29 rounds, three times the memory" : "after 5 rounds"} or with fewer than 50 dirty pages; max-bandwidth, downtime-limit and deadline have no effect`,
     );
   if (input.hypervisor === "vmware")
     note(

@@ -1,7 +1,10 @@
 // QEMU's pre-copy loop: rounds until what is left fits the downtime limit, or a limit from outside strikes.
 import { loggedBytes } from "./dirty-log.ts";
-import { RATE_SLICE_SECONDS, ZERO_SCAN_BYTES_PER_SECOND } from "./priors.ts";
+import { deltaShare, dirtiedAgain, firstPass, measuredBytesPerSecond, nextPass, switchPoint } from "./passes.ts";
+import type { Pass, SwitchPoint } from "./passes.ts";
 import type { Round, Scenario } from "./scenario.ts";
+import { lostCores, mayRise, speed, steer } from "./throttle.ts";
+import type { Throttle } from "./throttle.ts";
 
 type RoundsLimit = { rounds: number; untilMs: number };
 
@@ -18,6 +21,8 @@ export type RoundsEnd = {
   pages: number;
   zeroPages: number;
   lostVcpuSeconds: number;
+  /** How far the rounds after the first are ahead of max-bandwidth. */
+  gainedSeconds: number;
   rounds: Round[];
 };
 
@@ -27,7 +32,17 @@ const ROUNDS_LISTED = 64;
 const ROUNDS_MAX = 1000;
 const STEADY_RATIO = 1e-4;
 
-type Pass = { normalBytes: number; zeroBytes: number; wireBytes: number; durationMs: number };
+/** The loop between two rounds. */
+type Loop = {
+  end: RoundsEnd;
+  throttle: Throttle;
+  /** What the round to come is measured by. */
+  point: SwitchPoint;
+  /** Length of the round before, whose dirty pages are sent now; Infinity before the first. */
+  beforeMs: number;
+  /** Length of all rounds but the last two: what was dirtied then was sent again since. */
+  seenMs: number;
+};
 
 /**
  * Rounds from the moment the first page can be sent, `untilMs` counted from there. Facts of QEMU: a new round begins when
@@ -36,12 +51,33 @@ type Pass = { normalBytes: number; zeroBytes: number; wireBytes: number; duratio
  * ones are together under that threshold.
  */
 export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
-  const rate = scenario.rates.roundsBytesPerSecond;
-  const threshold = (rate * scenario.parameters.downtimeLimitMs) / 1000;
-  const late = rate * RATE_SLICE_SECONDS * scenario.lateness;
-  const carried = Math.max(0, threshold - late);
-  const throttle: Throttle = { taken: 0, highs: 0, periodMs: 0, dirtiedBytes: 0, sentBytes: 0 };
+  const loop = start(scenario);
+  const { end, throttle } = loop;
   const unlimited = limit.rounds === Number.POSITIVE_INFINITY;
+  for (let round = 1; ; round++) {
+    const { threshold, carried, late } = loop.point;
+    const deltaRatio = deltaShare(scenario, loop.seenMs, loop.beforeMs);
+    const pass = round === 1 ? firstPass(scenario, threshold, late) : nextPass(scenario, end, carried, deltaRatio);
+    const durationMs = Math.max(0, Math.min(pass.durationMs, limit.untilMs - end.elapsedMs));
+    const logged = loggedBytes(scenario, durationMs, loop.beforeMs) * speed(scenario, throttle);
+    const dirtied = Math.min(scenario.dirtiedMaxBytes, logged);
+    if (durationMs < pass.durationMs) return cutShort(scenario, end, { pass, durationMs, dirtied }, throttle);
+    const before = end.normalBytes + end.zeroBytes;
+    settle(scenario, loop, pass, dirtied);
+    const pending = end.normalBytes + end.zeroBytes;
+    // Deltas make a pass short of bytes, not of time: QEMU takes the little it has sent for what the network can carry.
+    if (deltaRatio > 0) loop.point = switchPoint(scenario, measuredBytesPerSecond(scenario, pass));
+    if (pending <= (deltaRatio > 0 ? loop.point.threshold : threshold)) return { ...end, stop: "threshold" };
+    if (round >= limit.rounds) return { ...end, stop: "rounds" };
+    if (round === 1) loop.point = switchPoint(scenario, scenario.rates.roundsBytesPerSecond);
+    steer(scenario, throttle, dirtied, pass);
+    const steady = !mayRise(scenario, throttle) && Math.abs(before - pending) <= STEADY_RATIO * pending;
+    if (unlimited && (steady || round >= ROUNDS_MAX))
+      repeat(scenario, end, { untilMs: limit.untilMs, carried, deltaRatio }, throttle);
+  }
+}
+
+function start(scenario: Scenario): Loop {
   const end: RoundsEnd = {
     stop: "time",
     elapsedMs: 0,
@@ -52,54 +88,33 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
     pages: 0,
     zeroPages: 0,
     lostVcpuSeconds: 0,
+    gainedSeconds: 0,
     rounds: [],
   };
-  let beforeMs = Number.POSITIVE_INFINITY;
-  for (let round = 1; ; round++) {
-    const pass = round === 1 ? firstPass(scenario, threshold, late) : nextPass(scenario, end, carried);
-    const durationMs = Math.max(0, Math.min(pass.durationMs, limit.untilMs - end.elapsedMs));
-    const logged = loggedBytes(scenario, durationMs, beforeMs) * speed(scenario, throttle);
-    const dirtied = Math.min(scenario.nonzeroBytes, logged);
-    if (durationMs < pass.durationMs) return cutShort(scenario, end, { pass, durationMs, dirtied }, throttle);
-    const before = end.normalBytes + end.zeroBytes;
-    beforeMs = pass.durationMs;
-    add(scenario, end, pass, 1, throttle);
-    end.unsentBytes = Math.max(0, end.unsentBytes - pass.normalBytes);
-    end.normalBytes = Math.min(scenario.nonzeroBytes, end.normalBytes - pass.normalBytes + dirtied);
-    end.zeroBytes -= pass.zeroBytes;
-    const pending = end.normalBytes + end.zeroBytes;
-    if (pending <= threshold) return { ...end, stop: "threshold" };
-    if (round >= limit.rounds) return { ...end, stop: "rounds" };
-    steer(scenario, throttle, dirtied, pass);
-    const steady = !mayRise(scenario, throttle) && Math.abs(before - pending) <= STEADY_RATIO * pending;
-    if (unlimited && (steady || round >= ROUNDS_MAX)) repeat(scenario, end, carried, limit.untilMs, throttle);
+  return {
+    end,
+    throttle: { taken: 0, highs: 0, periodMs: 0, dirtiedBytes: 0, sentBytes: 0 },
+    point: switchPoint(scenario, scenario.rates.firstRoundBytesPerSecond),
+    beforeMs: Number.POSITIVE_INFINITY,
+    seenMs: 0,
+  };
+}
+
+/** After a whole round: what it sent is done, what was dirtied meanwhile is pending, what was both left over and dirtied once. */
+function settle(scenario: Scenario, loop: Loop, pass: Pass, dirtied: number): void {
+  const { end, beforeMs } = loop;
+  const { durationMs } = pass;
+  const left = end.normalBytes - pass.normalBytes;
+  const twice = dirtiedAgain(scenario, { left, beforeMs, durationMs, dirtied });
+  add(scenario, end, pass, 1, loop.throttle);
+  end.unsentBytes = Math.max(0, end.unsentBytes - pass.normalBytes);
+  end.normalBytes = Math.min(scenario.memoryBytes, left + dirtied - twice);
+  end.zeroBytes -= pass.zeroBytes;
+  if (beforeMs < Number.POSITIVE_INFINITY) {
+    loop.seenMs += beforeMs;
+    end.gainedSeconds += pass.gainedSeconds;
   }
-}
-
-/**
- * The first round. What it leaves over is a mixture, since zero pages count for the threshold like others. It sends a slice at
- * least, whose budget goes out at line rate before anything is waited for.
- */
-function firstPass(scenario: Scenario, threshold: number, late: number): Pass {
-  const { roundsBytesPerSecond: rate, lineBytesPerSecond: line } = scenario.rates;
-  const { nonzeroBytes, memoryBytes } = scenario;
-  const zeroBytes = memoryBytes - nonzeroBytes;
-  const left = Math.max(0, threshold * scenario.endNormalRatio - late, threshold - zeroBytes - late);
-  const normalBytes = Math.max(nonzeroBytes - left, Math.min(nonzeroBytes, rate * RATE_SLICE_SECONDS));
-  return passOf(scenario, normalBytes, zeroBytes, RATE_SLICE_SECONDS * (1 - rate / line));
-}
-
-/** A later round: it sends what is pending but for what is carried over. */
-function nextPass(scenario: Scenario, { normalBytes, zeroBytes }: RoundsEnd, carried: number): Pass {
-  return passOf(scenario, Math.max(0, normalBytes - carried), zeroBytes, 0);
-}
-
-function passOf(scenario: Scenario, normalBytes: number, zeroBytes: number, headStartSeconds: number): Pass {
-  const { roundsBytesPerSecond: rate, lineBytesPerSecond: line } = scenario.rates;
-  const wireBytes = normalBytes * scenario.wirePerNormalByte + zeroBytes * scenario.wirePerZeroByte;
-  const scanSeconds = zeroBytes / ZERO_SCAN_BYTES_PER_SECOND;
-  const durationMs = 1000 * Math.max(wireBytes / line + scanSeconds, wireBytes / rate - headStartSeconds);
-  return { normalBytes, zeroBytes, wireBytes, durationMs };
+  loop.beforeMs = durationMs;
 }
 
 function add(scenario: Scenario, end: RoundsEnd, pass: Pass, times: number, throttle: Throttle): void {
@@ -118,8 +133,13 @@ function add(scenario: Scenario, end: RoundsEnd, pass: Pass, times: number, thro
 }
 
 /** The same round again, as often as there is time for. */
-function repeat(scenario: Scenario, end: RoundsEnd, carried: number, untilMs: number, throttle: Throttle): void {
-  const pass = nextPass(scenario, end, carried);
+function repeat(
+  scenario: Scenario,
+  end: RoundsEnd,
+  { untilMs, carried, deltaRatio }: { untilMs: number; carried: number; deltaRatio: number },
+  throttle: Throttle,
+): void {
+  const pass = nextPass(scenario, end, carried, deltaRatio);
   add(scenario, end, pass, Math.max(0, Math.ceil((untilMs - end.elapsedMs) / pass.durationMs) - 1), throttle);
 }
 
@@ -136,44 +156,10 @@ function cutShort(
     zeroBytes: pass.zeroBytes * share,
     wireBytes: pass.wireBytes * share,
     durationMs,
+    gainedSeconds: 0,
   };
   add(scenario, end, part, 1, throttle);
-  const normalBytes = Math.min(scenario.nonzeroBytes, end.normalBytes - part.normalBytes + dirtied);
+  const normalBytes = Math.min(scenario.memoryBytes, end.normalBytes - part.normalBytes + dirtied);
   const unsentBytes = Math.max(0, end.unsentBytes - part.normalBytes);
   return { ...end, stop: "time", normalBytes, unsentBytes, zeroBytes: end.zeroBytes - part.zeroBytes };
-}
-
-const THROTTLE = { first: 0.2, step: 0.1, max: 0.99, dirtyRatio: 0.5, periodMs: 1000 };
-
-/** `auto-converge`: the share of time taken from the vCPUs, and what its next step waits for. */
-type Throttle = { taken: number; highs: number; periodMs: number; dirtiedBytes: number; sentBytes: number };
-
-/** Share of its speed that the guest keeps: one that is idle half of the time loses nothing until half is taken. */
-function speed(scenario: Scenario, throttle: Throttle): number {
-  return Math.min(1, ((1 - throttle.taken) * scenario.vcpus) / Math.max(0.01, scenario.cpuUsedCores));
-}
-
-/** Cores of work lost to throttling and to dirty logging. */
-function lostCores(scenario: Scenario, throttle: Throttle): number {
-  return scenario.cpuUsedCores * Math.min(1, 1 - speed(scenario, throttle) + scenario.brownoutRatio);
-}
-
-function mayRise(scenario: Scenario, throttle: Throttle): boolean {
-  return scenario.parameters.autoConverge && throttle.taken < THROTTLE.max;
-}
-
-/**
- * At the end of a round. Every second time that more than half of what a period sent was dirtied in it, a period being over
- * a second: 20 % first, then 10 % more each.
- */
-function steer(scenario: Scenario, throttle: Throttle, dirtiedBytes: number, pass: Pass): void {
-  throttle.periodMs += pass.durationMs;
-  throttle.dirtiedBytes += dirtiedBytes;
-  throttle.sentBytes += pass.wireBytes;
-  if (throttle.periodMs < THROTTLE.periodMs) return;
-  if (throttle.dirtiedBytes > THROTTLE.dirtyRatio * throttle.sentBytes) throttle.highs += 1;
-  throttle.periodMs = throttle.dirtiedBytes = throttle.sentBytes = 0;
-  if (throttle.highs < 2 || !mayRise(scenario, throttle)) return;
-  throttle.highs = 0;
-  throttle.taken = throttle.taken === 0 ? THROTTLE.first : Math.min(THROTTLE.max, throttle.taken + THROTTLE.step);
 }

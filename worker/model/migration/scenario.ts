@@ -2,13 +2,19 @@
 import type { MigrationParameters } from "../wire/command.ts";
 import type { Hypervisor } from "../wire/common.ts";
 import { GIB, MIB } from "../units.ts";
-import { measuredCurve, saturatingCurve } from "./dirty-curve.ts";
 import type { DirtyCurve } from "./dirty-curve.ts";
+import { dirtyingOf } from "./dirtying.ts";
 import type { Scores } from "./draws.ts";
+import type { EnergyModel } from "./energy.ts";
+import type { XenPolicyName } from "./full-pass.ts";
 import { rates, senderBytesPerSecond } from "./link.ts";
 import type { Rates } from "./link.ts";
+import { faultServiceMs } from "./paging.ts";
+import type { Paging } from "./paging.ts";
 import * as prior from "./priors.ts";
 import type { Known } from "./resolve.ts";
+import { copyDisks, disksAt } from "./storage.ts";
+import type { DiskCopy } from "./storage.ts";
 import type { StopRule } from "./types.ts";
 
 export type Scenario = {
@@ -18,16 +24,26 @@ export type Scenario = {
   pageBytes: number;
   vcpus: number;
   cpuUsedCores: number;
+  xenPolicy: XenPolicyName;
   dirtied: DirtyCurve;
+  /** No more than this can be dirty at once. */
+  dirtiedMaxBytes: number;
   rates: Rates;
   rttMs: number;
   parameters: MigrationParameters;
   /** Bytes on the wire for one byte of a normal page, and for one byte of a zero page. */
   wirePerNormalByte: number;
   wirePerZeroByte: number;
+  /** Raw bytes that the sender can compress; Infinity where it does not. */
+  compressBytesPerSecond: number;
+  /** xbzrle: of the pages in its cache, those that go as a delta; null: off. */
+  delta: { hitRatio: number; cacheBytes: number } | null;
   setupMs: number;
+  disks: DiskCopy;
+  /** Before the memory, cut off at the deadline. */
   disksMs: number;
-  diskBytes: number;
+  /** The deadline does not strike before the disks are mirrored. */
+  disksReady: boolean;
   /** What is dirtied ahead of the scan is sent in the same pass and not counted again. */
   skipsAheadOfScan: boolean;
   /** Downtime that no bandwidth shortens. */
@@ -39,11 +55,18 @@ export type Scenario = {
   discardMsPerByte: number;
   /** How much of the end of the first round is not zero. */
   endNormalRatio: number;
+  endNormalMaxBytes: number;
   /** How late QEMU notices that it could switch over, as a share of a slice. */
   lateness: number;
-  /** One remote page fault, all in. */
+  /** Post-copy: how missing pages arrive, and how fast at most; never above the line. */
+  paging: Paging;
+  postCopyBytesPerSecond: number;
+  /** Given back by a balloon before post-copy or hybrid, and not sent. */
+  freeBytes: number;
+  /** One remote page fault, all in but for waiting until the push may spend its next slice. */
   faultMs: number;
   brownoutRatio: number;
+  energy: EnergyModel;
   energyFactor: number;
 };
 
@@ -74,25 +97,30 @@ const LATENESS = { least: 0.25, most: 0.75 };
 /** How much more or less of the memory's end than of the whole is not zero: measured on Linux guests. */
 const SCATTER = { least: 0.3, most: 1.3 };
 
-const between = ({ least, most }: { least: number; most: number }, at: number): number => least + (most - least) * at;
+/** Disks that are written to faster than that are never ready: the rest of the course does not happen. */
+const LEFT_RATIO_MIN = 0.01;
 
-const DISK_DIRTY_RATIO_MAX = 0.9;
+const between = ({ least, most }: { least: number; most: number }, at: number): number => least + (most - least) * at;
 
 /** The scenario at these scores; `parameters` as the mechanism is run with. */
 export function scenarioOf(known: Known, parameters: MigrationParameters, scores: Scores): Scenario {
   const spread = (lnSd: number, source: keyof Scores["normal"]) => Math.exp(lnSd * scores.normal[source]);
   const nonzeroBytes = Math.min(known.memoryBytes, known.nonzeroBytes * spread(known.nonzeroLnSd, "nonzero"));
-  const sender = senderBytesPerSecond(known.hypervisor, parameters.multifdChannels);
-  const linkFactor = spread(known.linkLnSd, "link");
-  const pace = rates(known.shareBytesPerSecond * linkFactor, sender, known.capBytesPerSecond);
-  const burstLine = Math.max(pace.lineBytesPerSecond, Math.min(sender, known.spareBytesPerSecond * linkFactor));
+  const { platform } = known;
+  const { linkFactor, sender, pace } = paceOf(known, parameters, spread);
+  const burstSender = sender * (prior.BURST_BYTES_PER_SECOND / prior.STREAM_BYTES_PER_SECOND);
+  const burstLine = Math.max(
+    Math.min(burstSender, known.shareBytesPerSecond * linkFactor),
+    Math.min(burstSender, known.spareBytesPerSecond * linkFactor),
+  );
   const burstFactor = spread(prior.BURST_LN_SD, "burst");
   const switchover = prior.SWITCHOVER[known.hypervisor];
-  const setup = prior.SETUP[known.driver];
-  const setupMs = Math.min(setup.msMax, setup.baseMs + (setup.msPerGib * known.memoryBytes) / GIB);
-  const handover = prior.HANDOVER[known.driver];
-  const { faultBytesMs, headers } = wire(known, parameters, pace);
-  const queue = parameters.postCopyPreempt ? prior.FAULT_MS.preempt : prior.FAULT_MS.queued;
+  const handoverLnSd = platform === "simulated" ? prior.HANDOVER.lnSd.simulated : prior.HANDOVER.lnSd.real;
+  const handoverMs = known.resumedByAgents ? prior.HANDOVER.ms * spread(handoverLnSd, "handover") : 0;
+  const { dirtied, dirtiedMax } = dirtyingOf(known, nonzeroBytes, scores);
+  const headers = wire(known, parameters);
+  const setupMs = setupMsOf(known) * spread(prior.SETUP_LN_SD, "setup");
+  const storage = storageOf(known, pace, scores, parameters.deadlineMs - setupMs);
   return {
     hypervisor: known.hypervisor,
     memoryBytes: known.memoryBytes,
@@ -100,62 +128,98 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
     pageBytes: known.pageBytes,
     vcpus: known.vcpus,
     cpuUsedCores: known.cpuUsedCores,
-    dirtied: dirtyingOf(known, nonzeroBytes, scores),
-    rates: pace,
+    xenPolicy: known.xenPolicy,
+    dirtied,
+    dirtiedMaxBytes: dirtiedMax,
+    rates: beside(pace, storage.disks.mirroredBytesPerSecond),
     rttMs: known.rttMs,
     parameters,
     ...headers,
-    setupMs: setupMs * spread(setup.lnSd, "setup"),
-    skipsAheadOfScan: known.hypervisor === "kvm" && prior.SKIPS_AHEAD_OF_SCAN[known.driver],
-    ...disks(known, pace),
-    switchoverMs:
-      switchover.ms * spread(switchover.lnSd, "switchover") +
-      handover.ms * spread(handover.lnSd, "handover") +
-      known.rttMs,
+    compressBytesPerSecond: known.compressBytesPerSecond,
+    delta: known.delta,
+    setupMs,
+    skipsAheadOfScan: known.skipsAheadOfScan,
+    ...storage,
+    switchoverMs: switchover.ms * spread(switchover.lnSd, "switchover") + handoverMs + known.rttMs,
     burstMsPerByte: burst(burstLine, burstFactor),
-    firstTouchMsPerByte:
-      (prior.FIRST_TOUCH.msPerMib[known.driver] / MIB) * spread(prior.FIRST_TOUCH.lnSd, "firstTouch"),
-    discardMsPerByte: (prior.DISCARD.msPerMib / MIB) * spread(prior.DISCARD.lnSd, "burst"),
+    firstTouchMsPerByte: (prior.FIRST_TOUCH.msPerMib[platform] / MIB) * spread(prior.FIRST_TOUCH.lnSd, "firstTouch"),
+    discardMsPerByte: (prior.DISCARD.msPerMib[platform] / MIB) * spread(prior.DISCARD.lnSd, "burst"),
     endNormalRatio: Math.min(1, (nonzeroBytes / known.memoryBytes) * between(SCATTER, scores.scatter)),
+    endNormalMaxBytes: prior.TAIL_RATIO * known.memoryBytes * between(SCATTER, scores.scatter),
     lateness: between(LATENESS, scores.lateness),
-    faultMs: queue * spread(prior.FAULT_LN_SD, "fault") + known.rttMs + faultBytesMs,
+    ...postCopyOf(known, parameters, pace, spread(prior.FAULT_LN_SD, "fault")),
     brownoutRatio: Math.min(1, prior.BROWNOUT_RATIO * spread(prior.BROWNOUT_LN_SD, "brownout")),
-    energyFactor: spread(prior.ENERGY.lnSd, "energy"),
+    energy: known.energy,
+    energyFactor: spread(prior.ENERGY.lnSd[known.energy.from], "energy"),
   };
+}
+
+type Spread = (lnSd: number, source: keyof Scores["normal"]) => number;
+
+function paceOf(known: Known, { multifdChannels }: MigrationParameters, spread: Spread) {
+  const sender = senderBytesPerSecond(known.hypervisor, multifdChannels);
+  const linkFactor = spread(known.linkLnSd, "link");
+  const fresh =
+    prior.FRESH_BYTES_PER_SECOND[known.platform] * Math.max(1, multifdChannels) * spread(prior.FRESH_LN_SD, "fresh");
+  const pace = rates(known.shareBytesPerSecond * linkFactor, sender, known.capBytesPerSecond, fresh);
+  return { linkFactor, sender, pace };
+}
+
+function setupMsOf({ platform, memoryBytes, driver }: Known): number {
+  const { baseMs, msPerGib, msMax } = prior.SETUP[platform];
+  const qemuMs = Math.min(msMax, baseMs + (msPerGib * memoryBytes) / GIB);
+  return driver === "libvirt" ? qemuMs + prior.LIBVIRT_SETUP_MS : qemuMs;
 }
 
 /** Line rate, and what the end points' memory adds or spares: as much time on a slow link as on a fast one. */
 function burst(line: number, factor: number): number {
-  return 1000 * (1 / line + (factor - 1) / Math.max(line, prior.STREAM_BYTES_PER_SECOND));
+  return 1000 * (1 / line + (factor - 1) / Math.max(line, prior.BURST_BYTES_PER_SECOND));
 }
 
-function dirtyingOf({ dirty }: Known, nonzeroBytes: number, scores: Scores): DirtyCurve {
-  const scale = Math.exp(dirty.lnSd * scores.normal.dirty);
-  if (dirty.from === "curve") {
-    const curve = measuredCurve(dirty.points, nonzeroBytes / scale);
-    return (windowMs) => scale * curve(windowMs);
-  }
-  const bytes = Math.min(nonzeroBytes, dirty.point.bytes * scale);
-  const guess = prior.WORKING_SET_PER_WINDOW * bytes * Math.exp(prior.WORKING_SET_LN_SD * scores.normal.workingSet);
-  return saturatingCurve(bytes, dirty.point.windowMs, Math.min(nonzeroBytes, dirty.workingSetBytes ?? guess));
-}
-
-function wire(known: Known, { multifdChannels }: MigrationParameters, pace: Rates) {
+function wire(known: Known, { multifdChannels }: MigrationParameters) {
   const page = known.pageBytes;
   const multifd = multifdChannels > 0;
   const header = multifd ? prior.MULTIFD_PAGE_HEADER_BYTES : prior.PAGE_HEADER_BYTES;
   const zero = multifd ? prior.MULTIFD_ZERO_PAGE_BYTES : prior.ZERO_PAGE_BYTES;
-  const ratio = multifd ? known.compressionRatio : 1;
+  return { wirePerNormalByte: (page / known.compressionRatio + header) / page, wirePerZeroByte: zero / page };
+}
+
+function postCopyOf(
+  { postCopy, platform, pageBytes, rttMs }: Known,
+  parameters: MigrationParameters,
+  pace: Rates,
+  factor: number,
+) {
+  const line = pace.lineBytesPerSecond;
+  const ownWay = parameters.postCopyPreempt || postCopy.paging === "demand-paging";
   return {
-    faultBytesMs: ((page + header) / pace.lineBytesPerSecond) * 1000,
-    headers: { wirePerNormalByte: (page / ratio + header) / page, wirePerZeroByte: zero / page },
+    paging: postCopy.paging,
+    postCopyBytesPerSecond: Math.min(line, postCopy.capBytesPerSecond ?? Number.POSITIVE_INFINITY),
+    freeBytes: postCopy.freeBytes,
+    faultMs: faultServiceMs(ownWay, platform, line) * factor + rttMs + (1000 * pageBytes) / line,
   };
 }
 
-/** Block copy before memory: A/R, stretched by what is written meanwhile (it does not end where that outruns the rate). */
-function disks(known: Known, pace: Rates) {
-  const rate = pace.roundsBytesPerSecond;
-  const rewritten = Math.min(DISK_DIRTY_RATIO_MAX, known.localDiskDirtyBytesPerSecond / rate);
-  const diskBytes = known.localDiskBytes / (1 - rewritten);
-  return { diskBytes, disksMs: (diskBytes / rate) * 1000 };
+/** The disks, copied within the link, each within max-bandwidth and within what disks do; `untilMs` is left for it. */
+function storageOf(known: Known, pace: Rates, scores: Scores, untilMs: number) {
+  const { dirty, nonzero, link } = scores.normal;
+  const each = Math.min(
+    known.capBytesPerSecond ?? Number.POSITIVE_INFINITY,
+    prior.MIRROR.bytesPerSecond * Math.exp(prior.MIRROR.lnSd * link),
+  );
+  const rates = { lineBytesPerSecond: pace.lineBytesPerSecond, perDiskBytesPerSecond: each };
+  const disks = copyDisks(disksAt(known.storage, { allocated: nonzero, dirty }), rates, known.storage);
+  const disksReady = disks.beforeMs === 0 || disks.beforeMs <= untilMs;
+  return { disks, disksMs: disksReady ? disks.beforeMs : Math.max(0, untilMs), disksReady };
+}
+
+/** What the mirrors leave of the line while the memory is sent. */
+function beside(pace: Rates, mirroredBytesPerSecond: number): Rates {
+  if (mirroredBytesPerSecond === 0) return pace;
+  const left = Math.max(pace.lineBytesPerSecond - mirroredBytesPerSecond, LEFT_RATIO_MIN * pace.lineBytesPerSecond);
+  return {
+    ...pace,
+    roundsBytesPerSecond: Math.min(pace.roundsBytesPerSecond, left),
+    firstRoundBytesPerSecond: Math.min(pace.firstRoundBytesPerSecond, left),
+  };
 }

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { byteCount, bytesPerSecond, driverName, hypervisor, mechanism, operatorId, vmUuid } from "../wire/common.ts";
 import { migrationParameters } from "../wire/command.ts";
+import { powerModel } from "../wire/inventory.ts";
 
 export const dirtyPoint = z.strictObject({
   windowMs: z.number().positive().max(86_400_000),
@@ -19,6 +20,8 @@ export const estimateVm = z.strictObject({
   vcpus: z.int().min(1).max(4096).optional(),
   cpuUsedCores: z.number().min(0).max(65_536).optional(),
   dirtyCurve: z.array(dirtyPoint).max(64).optional(),
+  /** `migration-rounds`: taken from rounds of an earlier migration, in which pages written ahead of the scan do not count. */
+  dirtyMethod: z.enum(["page-sampling", "dirty-bitmap", "dirty-ring", "migration-rounds"]).optional(),
   /** U(`dirtyRateWindowMs`) per second of window; the curve wins where both are given. */
   dirtyRateBytesPerSecond: z.number().min(0).max(1e14).optional(),
   dirtyRateWindowMs: z.number().positive().max(86_400_000).optional(),
@@ -31,12 +34,22 @@ export const estimateVm = z.strictObject({
     .array(
       z.strictObject({
         bytes: byteCount,
+        /** What is really allocated of it, at most `bytes`. */
+        allocatedBytes: byteCount.optional(),
+        /** Distinct bytes written per second. */
         dirtyBytesPerSecond: z.number().min(0).optional(),
+        /** How the writes lie on the disk: parts of it, each with its own distinct bytes written per second. */
+        writeClasses: z
+          .array(z.strictObject({ bytes: byteCount, dirtyBytesPerSecond: z.number().min(0) }))
+          .max(64)
+          .optional(),
         shared: z.boolean().optional(),
       }),
     )
     .max(64)
     .optional(),
+  /** Memory that the guest does not use and a balloon could take before the migration. */
+  freeBytes: byteCount.optional(),
   blockers: z.array(z.string().min(1).max(128)).max(32).optional(),
 });
 
@@ -46,10 +59,73 @@ export const estimateLink = z.strictObject({
   rttMs: z.number().min(0).max(60_000).optional(),
   /** Others running on it besides this one. */
   concurrentMigrations: z.int().min(0).max(1000).optional(),
+  /** How often it breaks for longer than a TCP connection lives. */
+  failuresPerYear: z.number().min(0).max(1e6).optional(),
+  /** Share of packets lost in the last window. */
+  lossRatio: z.number().min(0).max(1).optional(),
 });
 
 /** Every parameter may be left out: the driver's default is used, and said so in `assumptions`. */
-export const estimateParameters = migrationParameters.partial();
+export const estimateParameters = migrationParameters.partial().extend({
+  /** QEMU's `max-postcopy-bandwidth`; null: no limit but the link. */
+  maxPostCopyBandwidthBytesPerSecond: bytesPerSecond.nullable().optional(),
+  xbzrleCacheBytes: z.int().min(4096).max(1e15).optional(),
+  /** QEMU's `compress` capability, which 9.1 took out: sender threads with zlib; 0: off. */
+  compressThreads: z.int().min(0).max(255).optional(),
+});
+
+/** One side of a migration, for its energy and for what post-copy risks. */
+export const estimateHost = z.strictObject({
+  cores: z.int().min(1).max(65_536).optional(),
+  cpuUsedCores: z.number().min(0).max(65_536).optional(),
+  power: powerModel.optional(),
+  /** How often it fails so that its VMs are lost. */
+  failuresPerYear: z.number().min(0).max(1e6).optional(),
+});
+
+/** What is expected of a stretch of time to come: factors on the dirtying and on the free link rate of now. */
+export const estimateWindow = z.strictObject({
+  startsInMs: z.number().min(0).max(604_800_000),
+  durationMs: z.number().positive().max(604_800_000),
+  dirtyRatio: z.number().min(0).max(1000).default(1),
+  linkRatio: z.number().positive().max(1000).default(1),
+});
+export type EstimateWindow = z.output<typeof estimateWindow>;
+
+/** What both bodies and inputs may say besides VM, link and parameters. */
+const circumstances = {
+  /** As the hypervisor says it, `7.2.22`: counters and limits differ between versions. */
+  hypervisorVersion: z.string().max(64).optional(),
+  /** What runs the guest's code: `tcg` emulates it, where logging dirty pages and making memory cost more. */
+  accelerator: z.enum(["kvm", "tcg"]).optional(),
+  /**
+   * Who continues the VM at the destination: the hypervisor as soon as the last page is in, or agents after their proof that
+   * the source has stopped.
+   */
+  resumedBy: z.enum(["hypervisor", "agents"]).optional(),
+  hosts: z.strictObject({ source: estimateHost.optional(), destination: estimateHost.optional() }).optional(),
+  postCopy: z
+    .strictObject({
+      /** How missing pages reach the destination besides being asked for. QEMU does `pre-paging`: the push goes on from each fault. */
+      paging: z.enum(["demand-paging", "active-push", "pre-paging"]).optional(),
+      /** Dynamic self-ballooning: `vm.freeBytes` are given back before and not sent. */
+      selfBallooning: z.boolean().optional(),
+    })
+    .optional(),
+  /** Local disks: the order in which chunks are copied, and whether before the switch-over or after it. */
+  storage: z
+    .strictObject({
+      mode: z.enum(["pre-copy", "post-copy"]).optional(),
+      order: z.enum(["sequential", "cold-first"]).optional(),
+    })
+    .optional(),
+  /** `required`: whatever fails, the VM must survive at the source; post-copy and hybrid are out. */
+  recoverability: z.enum(["required", "preferred"]).optional(),
+  /** What is expected of the time to come: a window in which the migration is cheaper is then recommended. */
+  forecast: z.array(estimateWindow).max(96).optional(),
+  /** Adds what the classic closed forms say of pre-copy, for comparison. */
+  compare: z.boolean().optional(),
+};
 
 /** Everything the cost models take. */
 export const estimateInput = z.strictObject({
@@ -62,6 +138,7 @@ export const estimateInput = z.strictObject({
   mechanisms: z.array(mechanism).min(1).max(4).default(["pre-copy", "post-copy", "hybrid", "stop-and-copy"]),
   /** Hard limit on the blackout at p90 that `recommendMechanism` holds. */
   downtimeSloMs: z.number().positive().max(86_400_000).optional(),
+  ...circumstances,
 });
 export type EstimateInput = z.output<typeof estimateInput>;
 
@@ -112,6 +189,12 @@ export const mechanismEstimate = z
     /** The median course. */
     rounds: z.array(z.strictObject({ bytes: z.number(), durationMs: z.number() })),
     phases: z.array(phase),
+    /** What a failure within the phases that nothing survives would lose, and how probable it is; null: there is no such phase. */
+    risk: z.strictObject({ failureProbability: z.number().min(0).max(1), lost: z.string() }).nullable(),
+    /** Local disks: bytes copied again because they were written meanwhile, in the order used and in sequential order. */
+    storage: z.strictObject({ extraBytes: quantity, sequentialExtraBytes: quantity }).nullable(),
+    /** The outcomes that these figures were corrected by; null: none yet. */
+    calibration: z.strictObject({ group: z.string(), samples: z.int() }).nullable(),
     /** Why this mechanism is out of the question here, with the number that decides; null: it is not. */
     rejected: z.strictObject({ reason: z.string(), detail: z.string() }).nullable(),
   })
@@ -125,13 +208,54 @@ export const assumption = z.strictObject({
 });
 export type Assumption = z.infer<typeof assumption>;
 
+/** The same migration in the words of the hypervisor: in order, on either side. */
+export const hypervisorCommands = z.strictObject({
+  qmp: z.array(
+    z.strictObject({
+      side: z.enum(["source", "destination"]),
+      execute: z.string(),
+      arguments: z.record(z.string(), z.unknown()).optional(),
+    }),
+  ),
+  virsh: z.array(z.string()),
+});
+export type HypervisorCommands = z.infer<typeof hypervisorCommands>;
+
+/** What a closed form from the literature says of the same pre-copy; `totalMs` and `transferredBytes` null: it does not converge. */
+export const comparison = z.strictObject({
+  model: z.enum(["geometric", "akoush-lower", "akoush-upper", "working-set-capped", "naive"]),
+  source: z.string(),
+  rounds: z.int().nullable(),
+  totalMs: z.number().nullable(),
+  downtimeMs: z.number().nullable(),
+  transferredBytes: z.number().nullable(),
+});
+export type Comparison = z.infer<typeof comparison>;
+
 export const estimateAnswer = z
   .strictObject({
     estimates: z.array(mechanismEstimate),
     /** Null when every mechanism asked for is rejected. */
     recommended: z
-      .strictObject({ mechanism, parameters: migrationParameters, reasons: z.array(z.string()) })
+      .strictObject({
+        mechanism,
+        parameters: migrationParameters,
+        commands: hypervisorCommands,
+        reasons: z.array(z.string()),
+      })
       .nullable(),
+    /** A window of the forecast in which the recommended mechanism does so much less harm that waiting pays; null: now. */
+    wait: z
+      .strictObject({
+        startsInMs: z.number(),
+        downtimeMs: quantity.nullable(),
+        totalMs: quantity,
+        transferredBytes: quantity,
+        reason: z.string(),
+      })
+      .nullable(),
+    /** Present where `compare` asked for it. */
+    comparisons: z.array(comparison).optional(),
     assumptions: z.array(assumption),
     modelVersion: z.string(),
   })
@@ -153,6 +277,7 @@ export const estimateBody = z
     parameters: estimateParameters.optional(),
     mechanisms: z.array(mechanism).min(1).max(4).optional(),
     downtimeSloMs: z.number().positive().max(86_400_000).optional(),
+    ...circumstances,
   })
   .superRefine((body, context) => {
     const missing = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });

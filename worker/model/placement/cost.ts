@@ -35,6 +35,9 @@ export function estimateInputFor(
   return {
     hypervisor: from.hypervisor,
     driver: from.driver.name,
+    ...(from.hypervisorVersion === undefined ? {} : { hypervisorVersion: from.hypervisorVersion }),
+    ...(vm.accelerator === undefined ? {} : { accelerator: vm.accelerator }),
+    hosts: { source: estimateHostOf(from), destination: estimateHostOf(to) },
     vm: estimateVmOf(snapshot, vm, from, to),
     ...(link === null ? {} : { link: { ...link, concurrentMigrations } }),
     parameters: {
@@ -47,6 +50,14 @@ export function estimateInputFor(
     },
     mechanisms: permittedMechanisms(parameters),
     downtimeSloMs: parameters.downtimeSloMs,
+  };
+}
+
+function estimateHostOf({ cpu, power, load }: SnapshotHost) {
+  return {
+    cores: Math.ceil(cpu.cores),
+    ...(power === undefined ? {} : { power }),
+    ...(load.cpuUsedCores === undefined ? {} : { cpuUsedCores: Math.min(load.cpuUsedCores, Math.ceil(cpu.cores)) }),
   };
 }
 

@@ -1,0 +1,20 @@
+// Figures in sentences.
+
+export function ms(value: number): string {
+  return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+}
+
+export function seconds(valueMs: number): string {
+  return `${(valueMs / 1000).toFixed(1)} s`;
+}
+
+/** Whole per cent, more digits where that would say 0. */
+export function percent(ratio: number): string {
+  const value = ratio * 100;
+  return `${value === 0 || value >= 1 ? Math.round(value) : value.toPrecision(1)} %`;
+}
+
+/** A small probability as people say it. */
+export function oneIn(probability: number): string {
+  return probability <= 0 ? "no case" : `one case in ${Math.round(1 / probability).toLocaleString("en")}`;
+}

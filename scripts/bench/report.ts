@@ -1,6 +1,16 @@
 // Figures as JSON lines on stdout and as a table on stderr.
 
-export type Figure = { bench: string; case: string; metric: string; value: number; unit: string; peer?: string };
+export type Figure = {
+  bench: string;
+  case: string;
+  /** Of the cost models: what was known before, and which mechanism or group of rows. */
+  track?: string;
+  mechanism?: string;
+  metric: string;
+  value: number;
+  unit: string;
+  peer?: string;
+};
 
 const rows: Figure[] = [];
 
@@ -13,12 +23,14 @@ export function printTable(): void {
   const cells = rows.map((row) => [
     row.bench,
     row.case,
+    row.track ?? "",
+    row.mechanism ?? "",
     row.metric,
     row.value.toPrecision(4),
     row.unit,
     row.peer ?? "",
   ]);
-  const widths = [0, 1, 2, 3, 4, 5].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const widths = [0, 1, 2, 3, 4, 5, 6, 7].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   for (const row of cells)
     console.error(
       row

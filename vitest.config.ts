@@ -10,7 +10,7 @@ export default defineConfig({
         // Pure code and the agent: plain Node.
         test: {
           name: "node",
-          include: ["test/model/**/*.test.ts", "test/agent/**/*.test.ts", "test/house/**/*.test.ts"],
+          include: ["adapters", "agent", "house", "model"].map((folder) => `test/${folder}/**/*.test.ts`),
           exclude: ["test/agent/qmp/real.test.ts"],
         },
       },

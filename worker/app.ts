@@ -6,6 +6,7 @@ import { AppError } from "./errors.ts";
 import { notFound, onError } from "./http/problem.ts";
 import { createRouter } from "./http/route.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { calibrationRoutes } from "./routes/calibration.ts";
 import { estimateRoutes } from "./routes/estimates.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
@@ -56,6 +57,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/audit", auditRoutes)
     .route("/v1", telemetryRoutes)
     .route("/v1/estimates", estimateRoutes)
+    .route("/v1/calibration", calibrationRoutes)
     .route("/v1/plans", planRoutes)
     .route("/v1/migrations", migrationRoutes);
 }

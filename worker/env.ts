@@ -4,9 +4,11 @@ import { v7 as uuidv7 } from "uuid";
 import { z } from "zod";
 import { postCommand } from "./adapters/agent-webhook.ts";
 import { type CommandSigner, createCommandSigner } from "./adapters/command-signing.ts";
+import { parseRecords } from "./adapters/migration-records.ts";
 import { AppError } from "./errors.ts";
 import type { Principal } from "./model/principal.ts";
 import { auditStore } from "./store/audit.ts";
+import { calibrationStore } from "./store/calibrations.ts";
 import { commandStore } from "./store/commands.ts";
 import { hostStore } from "./store/hosts.ts";
 import { idempotencyStore } from "./store/idempotency.ts";
@@ -54,6 +56,7 @@ export type Deps = {
     commands: ReturnType<typeof commandStore>;
     idempotency: ReturnType<typeof idempotencyStore>;
     audit: ReturnType<typeof auditStore>;
+    calibrations: ReturnType<typeof calibrationStore>;
   };
   now: () => number;
   /** A new id that sorts by time: `pln_…`. */
@@ -64,6 +67,7 @@ export type Deps = {
   hash: (text: string) => Promise<string>;
   signer: () => Promise<CommandSigner>;
   postCommand: typeof postCommand;
+  parseMigrationRecords: typeof parseRecords;
   runs: Runs;
   /** SHA-256 of the bootstrap token, or null: none is configured. */
   adminTokenHash: () => Promise<string | null>;
@@ -122,6 +126,7 @@ export function makeDeps(env: Bindings): Deps {
       commands: commandStore(db),
       idempotency: idempotencyStore(db),
       audit: auditStore(db),
+      calibrations: calibrationStore(db),
     },
     now: Date.now,
     newId: (prefix) => `${prefix}_${uuidv7().replaceAll("-", "")}`,
@@ -135,6 +140,7 @@ export function makeDeps(env: Bindings): Deps {
       return signer.made;
     },
     postCommand,
+    parseMigrationRecords: parseRecords,
     runs: runsOf(env.MIGRATION_RUN),
     adminTokenHash: async () => (ADMIN_TOKEN ? sha256Hex(ADMIN_TOKEN) : null),
     local: LOCAL === "yes",

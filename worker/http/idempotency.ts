@@ -15,7 +15,8 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
       issues: [{ path: "Idempotency-Key", message: `1 to ${KEY_LENGTH_MAX} characters` }],
     });
   const { deps, principal } = c.var;
-  const requestHash = await deps.hash(`${c.req.method} ${c.req.path}\n${await c.req.text()}`);
+  const { pathname, search } = new URL(c.req.url);
+  const requestHash = await deps.hash(`${c.req.method} ${pathname}${search}\n${await c.req.text()}`);
   const known = await deps.store.idempotency.find(principal.id, key);
   if (known) {
     if (known.requestHash !== requestHash) throw new AppError({ code: "idempotency_conflict", key });

@@ -1,5 +1,6 @@
 // A cluster as the advisor sees it: one consistent read, plain data. A figure that is not known is absent, never 0.
 import type { HostInventory, VmInventory } from "./wire/inventory.ts";
+import type { Calibration } from "./calibration/types.ts";
 import type { DirtyPoint } from "./migration/types.ts";
 
 /** What telemetry says of a VM: moving averages where there are some, else latest values. */
@@ -51,4 +52,6 @@ export type Snapshot = {
   reservations: Reservation[];
   /** VMs that were moved not long ago: uuid → when their last migration ended, ms since 1970. */
   lastMovedAt: Record<string, number>;
+  /** What the cluster's outcomes have taught; absent: nothing yet. */
+  calibration?: Calibration;
 };

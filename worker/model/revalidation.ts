@@ -3,7 +3,7 @@ import type { Snapshot, SnapshotHost, SnapshotVm } from "./cluster.ts";
 import { estimateMigration } from "./migration/index.ts";
 import type { MechanismEstimate } from "./migration/types.ts";
 import { rejectionsFor } from "./placement/constraints.ts";
-import { estimateInputFor } from "./placement/cost.ts";
+import { estimateInputFor, learnedIn } from "./placement/cost.ts";
 import type { PlanParameters, Rejection } from "./placement/types.ts";
 import type { MigrationRun, RunFailure } from "./run.ts";
 import { HOST_FRESH_MS } from "./units.ts";
@@ -73,7 +73,11 @@ function withinLimits(
   const ends = [from.hostId, to.hostId];
   const beside = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId)).length;
   const input = estimateInputFor(snapshot, vm, from, to, parameters, beside);
-  const [estimate] = estimateMigration({ ...input, parameters: run.parameters, mechanisms: [run.mechanism] }).estimates;
+  const { estimates } = estimateMigration(
+    { ...input, parameters: run.parameters, mechanisms: [run.mechanism] },
+    learnedIn(snapshot),
+  );
+  const [estimate] = estimates;
   if (!estimate) return superseded("no-estimate", `${run.mechanism} cannot be estimated for ${run.vmName}.`);
   if (estimate.rejected) return superseded(estimate.rejected.reason, estimate.rejected.detail);
   const downtimeMs = estimate.downtimeMs?.p90;

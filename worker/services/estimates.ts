@@ -7,16 +7,18 @@ import { checkEstimateInput, estimateMigration } from "../model/migration/index.
 import type { SeveralAnswer, severalBody } from "../model/migration/several-types.ts";
 import { checkSeveral, estimateSeveral } from "../model/migration/several.ts";
 import { type EstimateAnswer, type EstimateInput, type estimateBody, estimateInput } from "../model/migration/types.ts";
-import { estimateInputFor } from "../model/placement/cost.ts";
+import type { Learned } from "../model/migration/estimate.ts";
+import { estimateInputFor, learnedIn } from "../model/placement/cost.ts";
 import { planParameters } from "../model/placement/types.ts";
+import { learnedOf } from "./calibration.ts";
 
 type Body = z.output<typeof estimateBody>;
 
 export async function estimate(deps: Deps, body: Body): Promise<EstimateAnswer> {
-  const input = await inputOf(deps, body, "", snapshotsOf(deps));
+  const { input, learned } = await inputOf(deps, body, "", snapshotsOf(deps));
   const issues = checkEstimateInput(input);
   if (issues.length > 0) throw new AppError({ code: "invalid_request", issues });
-  return estimateMigration(input);
+  return estimateMigration(input, learned);
 }
 
 /** Of migrations that share a link: how many at a time, and in which order. */
@@ -25,7 +27,7 @@ export async function estimateTogether(deps: Deps, body: z.output<typeof several
   const snapshots = snapshotsOf(deps);
   const inputs: EstimateInput[] = [];
   for (const [index, each] of migrations.entries())
-    inputs.push(await inputOf(deps, each, `migrations.${index}.`, snapshots));
+    inputs.push((await inputOf(deps, each, `migrations.${index}.`, snapshots)).input);
   const issues = checkSeveral(inputs, options);
   if (issues.length > 0) throw new AppError({ code: "invalid_request", issues });
   return estimateSeveral(inputs, options);
@@ -43,21 +45,29 @@ function snapshotsOf(deps: Deps): Snapshots {
   };
 }
 
-/** What the body says and telemetry adds; `prefix` is where the body stands in the request. */
-async function inputOf(deps: Deps, body: Body, prefix: string, snapshots: Snapshots): Promise<EstimateInput> {
-  const { vmId, toHostId, ...given } = body;
+type Gathered = { input: EstimateInput; learned: Learned | null };
+
+/** What the body says and telemetry adds, and what is learned of that cluster; `prefix` is where the body stands in the request. */
+async function inputOf(deps: Deps, body: Body, prefix: string, snapshots: Snapshots): Promise<Gathered> {
+  const { vmId, toHostId, cluster, ...given } = body;
   const known =
     vmId === undefined || toHostId === undefined ? null : await fromTelemetry(deps, { vmId, toHostId }, snapshots);
+  const { facts } = known ?? {};
   const merged =
-    known === null ? given : { ...known, ...given, vm: { ...known.vm, ...given.vm }, link: mergedLink(known, given) };
+    facts === undefined
+      ? given
+      : { ...facts, ...given, vm: { ...facts.vm, ...given.vm }, link: mergedLink(facts, given) };
   const parsed = estimateInput.safeParse(merged);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    const learned = known === null && cluster !== undefined ? await learnedOf(deps, cluster) : (known?.learned ?? null);
+    return { input: parsed.data, learned };
+  }
   const issues = parsed.error.issues.map(({ path, message }) => ({ path: `${prefix}${path.join(".")}`, message }));
   throw new AppError({ code: "invalid_request", issues });
 }
 
 /** The link as the body has it; what the body leaves out of it comes from the inventory. */
-function mergedLink(known: Partial<EstimateInput>, given: Omit<Body, "vmId" | "toHostId">) {
+function mergedLink(known: Partial<EstimateInput>, given: Omit<Body, "vmId" | "toHostId" | "cluster">) {
   return given.link === undefined ? known.link : { ...known.link, ...given.link };
 }
 
@@ -65,7 +75,7 @@ async function fromTelemetry(
   deps: Deps,
   { vmId, toHostId }: { vmId: string; toHostId: string },
   snapshots: Snapshots,
-): Promise<Partial<EstimateInput> & Pick<EstimateInput, "vm">> {
+): Promise<{ facts: Partial<EstimateInput> & Pick<EstimateInput, "vm">; learned: Learned | null }> {
   const [place] = await deps.store.hosts.vms({ cluster: null, hostId: null, uuid: vmId, after: null, limit: 1 });
   if (!place?.hostId) throw new AppError({ code: "not_found", what: "vm", id: vmId });
   const snapshot = await snapshots(place.cluster);
@@ -82,5 +92,5 @@ async function fromTelemetry(
     downtimeSloMs: ___,
     ...facts
   } = estimateInputFor(snapshot, vm, from, to, planParameters.parse({}), beside);
-  return facts;
+  return { facts, learned: learnedIn(snapshot) };
 }

@@ -6,10 +6,15 @@ import type { Principal } from "../model/principal.ts";
 import type { MigrationRun } from "../model/run.ts";
 import type { MigrationEvent } from "../model/wire/event.ts";
 import { dispatch } from "./commands.ts";
+import { isWorthKeeping } from "./forecasts.ts";
 import { cancelFor } from "./run-commands.ts";
-import { type SignalExtra, applySignal, readRun } from "./runs.ts";
+import { learn } from "./calibration.ts";
+import { type SignalExtra, applySignal, factsOf, readRun } from "./runs.ts";
 
-/** `POST /v1/migrations/{id}/events`. Every event is kept; only one that the table knows moves the run. */
+/**
+ * `POST /v1/migrations/{id}/events`. Every event is kept, of progress some (`isWorthKeeping`); only one that the table knows
+ * moves the run.
+ */
 export async function receiveEvent(
   deps: Deps,
   principal: Principal,
@@ -34,6 +39,8 @@ export async function receiveEvent(
 
 /** Progress is answered here and never becomes a step, unless the run was waiting for a sign of life. */
 async function progressed(deps: Deps, run: MigrationRun, event: MigrationEvent & { type: "progress" }) {
+  if (isWorthKeeping(run.progress, event.progress))
+    await deps.store.migrations.addEvent(run.migrationId, event, "noted: progress", deps.now());
   await deps.store.migrations.setProgress(run.migrationId, event.progress, deps.now());
   if (event.hostId !== run.fromHostId || (run.state !== "lost" && run.state !== "prepared"))
     return { duplicate: false, applied: false, state: run.state };
@@ -48,8 +55,10 @@ async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEven
   const isAboutCancel = event.commandId?.startsWith(`${migrationId}-cancel`) === true;
   const signal = event.type === "refused" && isAboutCancel ? null : signalOf(event, sender);
   const state = signal === null ? null : await applySignal(deps, migrationId, signal, extraOf(event, deps.now()));
-  if (event.type === "completed" && state === null)
-    await deps.store.migrations.lateOutcome(run, event.outcome, deps.now());
+  if (event.type === "completed" && state === null) {
+    await deps.store.migrations.lateOutcome(run, event.outcome, deps.now(), await factsOf(deps, run));
+    await learn(deps, run.cluster);
+  }
   if (event.commandId !== undefined)
     await deps.store.commands.settle(
       event.commandId,

@@ -6,7 +6,9 @@ import { type RunView, type Signal, isEnded, nextState, nextStep } from "../mode
 import { revalidate } from "../model/revalidation.ts";
 import type { MigrationRun, RunFailure } from "../model/run.ts";
 import type { PlanParameters } from "../model/placement/types.ts";
+import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import { type Outcome } from "../model/wire/event.ts";
+import { learn } from "./calibration.ts";
 import { cancelFor, prepareFor, startFor } from "./run-commands.ts";
 import { dispatch } from "./commands.ts";
 
@@ -155,10 +157,9 @@ export async function applySignal(
       if (await deps.store.migrations.step(run, change)) return state;
       continue;
     }
-    const source = await deps.store.hosts.byId(run.fromHostId);
-    const facts = { hypervisor: source?.inventory.hypervisor ?? "kvm", driver: source?.inventory.driver.name ?? "qmp" };
-    if (await deps.store.migrations.end(run, change, facts)) {
+    if (await deps.store.migrations.end(run, change, await factsOf(deps, run))) {
       await afterEnd(deps, run, state);
+      await learn(deps, run.cluster);
       return state;
     }
   }
@@ -167,6 +168,12 @@ export async function applySignal(
     detail: `Migration ${migrationId} is being changed by several at once.`,
     retryAfterSeconds: 1,
   });
+}
+
+/** What drove the run's source. */
+export async function factsOf(deps: Deps, run: MigrationRun): Promise<{ hypervisor: Hypervisor; driver: DriverName }> {
+  const source = await deps.store.hosts.byId(run.fromHostId);
+  return { hypervisor: source?.inventory.hypervisor ?? "kvm", driver: source?.inventory.driver.name ?? "qmp" };
 }
 
 /** What follows the end of a run: the destination is cleared, the rest of the plan stopped or woken, the plan closed. */

@@ -1,8 +1,10 @@
 // The two steps of a run that touch more than the run: its claim with the reservation, and its end.
 import { and, eq, isNull, sql } from "drizzle-orm";
+import { outcomeOf } from "../model/calibration/outcome.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { RunState } from "../model/lifecycle.ts";
 import type { MigrationRun, RunFailure } from "../model/run.ts";
+import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import type { Outcome } from "../model/wire/event.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { placeStatements } from "./hosts.ts";
@@ -92,12 +94,7 @@ export async function claim(
 }
 
 /** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
-export async function end(
-  db: Db,
-  run: MigrationRun,
-  change: RunChange,
-  facts: { hypervisor: string; driver: string },
-): Promise<boolean> {
+export async function end(db: Db, run: MigrationRun, change: RunChange, facts: RunFacts): Promise<boolean> {
   const measured = change.measured ?? run.measured;
   try {
     await db.batch([
@@ -113,7 +110,7 @@ export async function end(
         .update(commands)
         .set({ state: "expired" })
         .where(and(eq(commands.migrationId, run.migrationId), eq(commands.state, "pending"))),
-      ...(measured ? [insertOutcome(db, run, measured, change, facts)] : []),
+      ...outcomeStatements(db, run, { ...change, measured: measured ?? null }, facts),
       ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
     ]);
     return true;
@@ -123,26 +120,44 @@ export async function end(
   }
 }
 
-const insertOutcome = (
-  db: Db,
-  run: MigrationRun,
-  measured: Outcome,
-  change: RunChange,
-  facts: { hypervisor: string; driver: string },
-) =>
-  db
-    .insert(outcomes)
-    .values({
-      migrationId: run.migrationId,
-      cluster: run.cluster,
-      ...facts,
-      mechanism: run.mechanism,
-      state: change.state,
-      predicted: JSON.stringify(run.predicted),
-      measured: JSON.stringify(measured),
-      recordedAt: change.at,
-    })
-    .onConflictDoNothing();
+export type RunFacts = { hypervisor: Hypervisor; driver: DriverName };
+
+const lessonOf = (run: MigrationRun, change: Ending, facts: RunFacts): string | null => {
+  const { cluster, vmUuid: subject, predicted } = run;
+  const { state, failure, measured, at } = change;
+  if (state !== "completed" && state !== "cancelled" && state !== "failed") return null;
+  const lesson = outcomeOf({
+    cluster,
+    ...facts,
+    subject,
+    predicted,
+    state,
+    reason: failure?.reason ?? null,
+    measured,
+    at,
+  });
+  return lesson === null ? null : JSON.stringify(lesson);
+};
+
+type Ending = Pick<RunChange, "state" | "failure" | "at"> & { measured: Outcome | null };
+
+/** An outcome is kept where something was measured or something is to be learned. */
+function outcomeStatements(db: Db, run: MigrationRun, change: Ending, facts: RunFacts) {
+  const lesson = lessonOf(run, change, facts);
+  if (change.measured === null && lesson === null) return [];
+  const row = {
+    migrationId: run.migrationId,
+    cluster: run.cluster,
+    ...facts,
+    mechanism: run.mechanism,
+    state: change.state,
+    predicted: JSON.stringify(run.predicted),
+    measured: JSON.stringify(change.measured ?? {}),
+    recordedAt: change.at,
+    lesson,
+  };
+  return [db.insert(outcomes).values(row).onConflictDoNothing()];
+}
 
 const placeAtDestination = (db: Db, { cluster, vmUuid, toHostId }: MigrationRun, at: number) => [
   db
@@ -153,8 +168,15 @@ const placeAtDestination = (db: Db, { cluster, vmUuid, toHostId }: MigrationRun,
 ];
 
 /** The source's account of a run that was completed without it; a run that has one keeps it. */
-export async function lateOutcome(db: Db, run: MigrationRun, measured: Outcome, at: number): Promise<void> {
+export async function lateOutcome(
+  db: Db,
+  run: MigrationRun,
+  measured: Outcome,
+  at: number,
+  facts: RunFacts,
+): Promise<void> {
   const text = JSON.stringify(measured);
+  const lesson = lessonOf(run, { state: "completed", at, measured }, facts);
   await db.batch([
     db
       .update(migrations)
@@ -162,10 +184,9 @@ export async function lateOutcome(db: Db, run: MigrationRun, measured: Outcome, 
       .where(and(eq(migrations.id, run.migrationId), eq(migrations.state, "completed"), isNull(migrations.measured))),
     db
       .insert(outcomes)
-      .select(sql`SELECT m.id, m.cluster, json_extract(h.inventory, '$.hypervisor'), json_extract(h.inventory, '$.driver.name'),
-        m.mechanism, m.state, m.predicted, m.measured, ${at}
-      FROM migrations m JOIN hosts h ON h.id = m.from_host_id
-      WHERE m.id = ${run.migrationId} AND m.state = 'completed' AND m.measured = ${text}`)
+      .select(sql`SELECT m.id, m.cluster, ${facts.hypervisor}, ${facts.driver}, m.mechanism, m.state, m.predicted, m.measured,
+        ${at}, ${lesson}
+      FROM migrations m WHERE m.id = ${run.migrationId} AND m.state = 'completed' AND m.measured = ${text}`)
       .onConflictDoNothing(),
   ]);
 }

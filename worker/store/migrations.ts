@@ -9,7 +9,7 @@ import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
 import { mechanism } from "../model/wire/common.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { CommandRecord } from "../model/run.ts";
-import { type ClaimLimits, type RunChange, claim, end, columnsOf, lateOutcome } from "./claims.ts";
+import { type ClaimLimits, type RunChange, type RunFacts, claim, end, columnsOf, lateOutcome } from "./claims.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { commands, migrationEvents, migrations } from "./schema.ts";
 
@@ -179,11 +179,11 @@ export function migrationStore(db: Db) {
     },
 
     /** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
-    end: (run: MigrationRun, change: RunChange, facts: { hypervisor: string; driver: string }) =>
-      end(db, run, change, facts),
+    end: (run: MigrationRun, change: RunChange, facts: RunFacts) => end(db, run, change, facts),
 
     /** The source's account of a run that was completed without it; no other run takes one after its end. */
-    lateOutcome: (run: MigrationRun, measured: Outcome, at: number) => lateOutcome(db, run, measured, at),
+    lateOutcome: (run: MigrationRun, measured: Outcome, at: number, facts: RunFacts) =>
+      lateOutcome(db, run, measured, at, facts),
 
     /** Writes what a running migration last said. No version: it moves nothing. */
     setProgress: async (migrationId: string, value: Progress, at: number) => {

@@ -207,16 +207,32 @@ export const commands = sqliteTable(
 );
 
 /** Predicted and measured, for every run that ended with a figure. */
-export const outcomes = sqliteTable("outcomes", {
-  migrationId: text("migration_id").primaryKey(),
-  cluster: text("cluster").notNull(),
-  hypervisor: text("hypervisor").notNull(),
-  driver: text("driver").notNull(),
-  mechanism: text("mechanism").notNull(),
-  state: text("state").notNull(),
-  predicted: text("predicted").notNull(),
-  measured: text("measured").notNull(),
-  recordedAt: integer("recorded_at").notNull(),
+export const outcomes = sqliteTable(
+  "outcomes",
+  {
+    /** A run's, or `import:` and a hash of what was imported. */
+    migrationId: text("migration_id").primaryKey(),
+    cluster: text("cluster").notNull(),
+    hypervisor: text("hypervisor").notNull(),
+    driver: text("driver").notNull(),
+    mechanism: text("mechanism").notNull(),
+    state: text("state").notNull(),
+    predicted: text("predicted").notNull(),
+    measured: text("measured").notNull(),
+    recordedAt: integer("recorded_at").notNull(),
+    /** CalibrationOutcome; null: nothing is learned from it. */
+    lesson: text("lesson"),
+  },
+  (table) => [index("outcomes_by_mechanism").on(table.cluster, table.mechanism, table.recordedAt)],
+);
+
+/** What the outcomes of a cluster have taught, fitted when one is added. */
+export const calibrations = sqliteTable("calibrations", {
+  cluster: text("cluster").primaryKey(),
+  body: text("body").notNull(),
+  /** Groups that had drifted when it was fitted: JSON array. */
+  drifted: text("drifted").notNull(),
+  fittedAt: integer("fitted_at").notNull(),
 });
 
 /** Append-only: who changed what, and why. */

@@ -1,12 +1,13 @@
 // One consistent read of a cluster for the advisor.
 import { and, eq, gt, isNotNull } from "drizzle-orm";
 import { z } from "zod";
+import { calibration } from "../model/calibration/types.ts";
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../model/cluster.ts";
 import { NOTHING_KNOWN, type Latest, hostLoad, latestSchema, vmLoadOver } from "../model/telemetry/latest.ts";
 import { MINUTE_MS } from "../model/units.ts";
 import { hostFacts, vmInventory, vmState } from "../model/wire/inventory.ts";
 import type { Db } from "./db.ts";
-import { hosts, hostState, migrations, reservations, vms } from "./schema.ts";
+import { calibrations, hosts, hostState, migrations, reservations, vms } from "./schema.ts";
 
 const statesByVm = z.record(z.string(), vmState);
 
@@ -24,7 +25,7 @@ export function snapshotStore(db: Db) {
   return {
     /** The hosts, VMs, loads and reservations of a cluster as they are at `now`. A batch of D1 is one transaction. */
     read: async (cluster: string, now: number): Promise<Snapshot> => {
-      const [hostRows, vmRows, reserved, moved] = await db.batch([
+      const [hostRows, vmRows, reserved, moved, learned] = await db.batch([
         db
           .select({ host: hosts, heardAt: hostState.heardAt, vmStates: hostState.vmStates, latest: hostState.latest })
           .from(hosts)
@@ -58,6 +59,7 @@ export function snapshotStore(db: Db) {
               gt(migrations.endedAt, now - SETTLE_MS),
             ),
           ),
+        db.select({ body: calibrations.body }).from(calibrations).where(eq(calibrations.cluster, cluster)),
       ]);
       const unsettled = new Set(moved.flatMap(({ fromHostId, toHostId }) => [fromHostId, toHostId]));
       const known = new Map(hostRows.map((row) => [row.host.id, latestOf(row)]));
@@ -76,6 +78,7 @@ export function snapshotStore(db: Db) {
         ),
         reservations: reserved,
         lastMovedAt,
+        ...(learned[0] ? { calibration: calibration.parse(JSON.parse(learned[0].body)) } : {}),
       };
     },
   };

@@ -1,21 +1,32 @@
 // An estimate corrected by what was learned.
-import type { MechanismEstimate, Quantity } from "../migration/types.ts";
+import type { EstimateInput, MechanismEstimate, Quantity } from "../migration/types.ts";
 import type { Hypervisor } from "../wire/common.ts";
-import { groupsOf, regimeOf } from "./groups.ts";
+import { groupOf, regimeOf } from "./groups.ts";
 import { exponential, halfWidths, logarithm } from "./interval.ts";
 import type { Calibrated, Calibration, CalibrationGroup, Correction } from "./types.ts";
 
-/** The narrowest group that has outcomes; undefined: nothing was learned that applies. */
+/** The input with the growth of dirtying that the cluster's pre-copies have shown, unless it says one itself. */
+export function withGrowth(
+  input: EstimateInput,
+  { cluster, calibration }: { cluster: string; calibration: Calibration },
+): EstimateInput {
+  const dirtyGrowthRatio = growthIn(calibration, { cluster, hypervisor: input.hypervisor });
+  if (input.vm.dirtyGrowthRatio !== undefined || dirtyGrowthRatio === 1) return input;
+  return { ...input, vm: { ...input.vm, dirtyGrowthRatio } };
+}
+
+/** Every mechanism's dirtying grows as that of converging pre-copies, which alone show it. */
+function growthIn({ groups }: Calibration, place: { cluster: string; hypervisor: Hypervisor }): number {
+  return groups[groupOf({ ...place, mechanism: "pre-copy", regime: "convergent" })]?.dirtyGrowthRatio ?? 1;
+}
+
+/** What was learned for this estimate; undefined: nothing. */
 export function groupFor(
   estimate: Pick<MechanismEstimate, "mechanism" | "converges">,
   { groups }: Calibration,
-  cluster: string | null,
-  hypervisor: Hypervisor,
+  place: { cluster: string; hypervisor: Hypervisor },
 ): CalibrationGroup | undefined {
-  const place = { cluster, hypervisor, mechanism: estimate.mechanism, regime: regimeOf(estimate) };
-  return groupsOf(place)
-    .map((group) => groups[group])
-    .findLast((group) => group !== undefined);
+  return groups[groupOf({ ...place, mechanism: estimate.mechanism, regime: regimeOf(estimate) })];
 }
 
 /**
@@ -25,10 +36,9 @@ export function groupFor(
 export function calibrateEstimate(
   estimate: MechanismEstimate,
   calibration: Calibration,
-  cluster: string | null,
-  hypervisor: Hypervisor,
+  place: { cluster: string; hypervisor: Hypervisor },
 ): MechanismEstimate {
-  const group = groupFor(estimate, calibration, cluster, hypervisor);
+  const group = groupFor(estimate, calibration, place);
   if (group === undefined) return estimate;
   const correct = (of: Calibrated, quantity: Quantity) => corrected(of, quantity, group.corrections[of]);
   const totalMs = correct("totalMs", estimate.totalMs);
@@ -50,8 +60,19 @@ export function calibrateEstimate(
       ...phase,
       durationMs: scaled(phase.durationMs, phase.name === "switchover" ? down : time, 1000),
     })),
-    calibration: { group: group.group, samples: group.samples },
+    calibration: {
+      group: group.group,
+      samples: group.samples,
+      dirtyGrowthRatio: growthIn(calibration, place),
+      uncorrected: saidBy(estimate),
+    },
   };
+}
+
+/** The quantities that a correction is about. */
+export function saidBy(estimate: MechanismEstimate): Record<Calibrated, Quantity | null> {
+  const { totalMs, downtimeMs, transferredBytes, lostVcpuSeconds } = estimate;
+  return { totalMs, downtimeMs, transferredBytes, lostVcpuSeconds };
 }
 
 const SCALE: Record<Calibrated, number> = {
@@ -61,10 +82,8 @@ const SCALE: Record<Calibrated, number> = {
   lostVcpuSeconds: 1000,
 };
 
-function corrected(of: Calibrated, quantity: Quantity, by: Correction | undefined): Quantity {
-  if (by === undefined || by === null) return quantity;
-  const neutral = by.biasLn === 0 && by.low === -1 && by.high === 1;
-  if (neutral) return quantity;
+function corrected(of: Calibrated, quantity: Quantity, by: Correction): Quantity {
+  if (by.samples === 0) return quantity;
   const middle = logarithm(of, quantity.p50) + by.biasLn;
   const { below, above } = halfWidths(of, quantity);
   const at = (ln: number) => Math.round(exponential(of, ln) * SCALE[of]) / SCALE[of];

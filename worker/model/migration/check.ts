@@ -1,5 +1,6 @@
 // What zod cannot say of an estimate's input: fields that contradict each other and figures no host can have.
 import type { PowerModel } from "../wire/inventory.ts";
+import { PAGE_BYTES } from "../units.ts";
 import type { EstimateInput, InputProblem } from "./types.ts";
 
 /** Slower than any network that carries a VM: below it, times are beyond all meaning. */
@@ -13,6 +14,8 @@ export function checkEstimateInput(input: EstimateInput): InputProblem[] {
     ...checkDisks(input),
     ...checkHosts(input),
     ...checkRates(input),
+    ...checkQemu(input),
+    ...checkForecast(input),
     ...checkChoices(input),
   ];
 }
@@ -29,14 +32,21 @@ function atLeast(path: string, value: number | undefined, bound: number, what: s
     : [];
 }
 
+function powerOfTwo(path: string, value: number | undefined): InputProblem[] {
+  return value !== undefined && 2 ** Math.round(Math.log2(value)) !== value
+    ? [{ path, message: `is ${value}, must be a power of two` }]
+    : [];
+}
+
 function checkMemory({ vm }: EstimateInput): InputProblem[] {
   const page = vm.pageSizeBytes;
-  const odd = page !== undefined && !Number.isInteger(Math.log2(page));
   return [
     ...atMost("vm.nonzeroBytes", vm.nonzeroBytes, vm.memoryBytes, "vm.memoryBytes"),
     ...atMost("vm.workingSetBytes", vm.workingSetBytes, vm.memoryBytes, "vm.memoryBytes"),
+    // Not what is left beside the non-zero bytes: a page that the guest has freed keeps what was in it.
+    ...atMost("vm.freeBytes", vm.freeBytes, vm.memoryBytes, "vm.memoryBytes"),
     ...atMost("vm.pageSizeBytes", page, vm.memoryBytes, "vm.memoryBytes"),
-    ...(odd ? [{ path: "vm.pageSizeBytes", message: `is ${page}, must be a power of two` }] : []),
+    ...powerOfTwo("vm.pageSizeBytes", page),
     ...(vm.vcpus === undefined ? [] : atMost("vm.cpuUsedCores", vm.cpuUsedCores, 2 * vm.vcpus, "twice vm.vcpus")),
   ];
 }
@@ -109,16 +119,45 @@ function checkPower(path: string, power: PowerModel): InputProblem[] {
 }
 
 function checkRates({ link, parameters }: EstimateInput): InputProblem[] {
-  const slowest = "what migrations are modelled for";
+  const { maxBandwidthBytesPerSecond, maxPostCopyBandwidthBytesPerSecond } = parameters;
+  const rates = {
+    "link.bytesPerSecond": link?.bytesPerSecond,
+    "parameters.maxBandwidthBytesPerSecond": maxBandwidthBytesPerSecond,
+    "parameters.maxPostCopyBandwidthBytesPerSecond": maxPostCopyBandwidthBytesPerSecond ?? undefined,
+  };
+  return Object.entries(rates).flatMap(([path, rate]) =>
+    atLeast(path, rate, BYTES_PER_SECOND_MIN, "what migrations are modelled for"),
+  );
+}
+
+/** What QEMU itself refuses, and what only QEMU has. */
+function checkQemu({ hypervisor, accelerator, resumedBy, vm, parameters }: EstimateInput): InputProblem[] {
+  const { compressThreads = 0, compression = "none", multifdChannels = 0, xbzrleCacheBytes: cache } = parameters;
+  const both = { "parameters.multifdChannels": multifdChannels, "parameters.compression": compression };
   return [
-    ...atLeast("link.bytesPerSecond", link?.bytesPerSecond, BYTES_PER_SECOND_MIN, slowest),
-    ...atLeast(
-      "parameters.maxBandwidthBytesPerSecond",
-      parameters.maxBandwidthBytesPerSecond,
-      BYTES_PER_SECOND_MIN,
-      slowest,
+    ...Object.entries(both).flatMap(([path, value]) =>
+      compressThreads > 0 && value !== 0 && value !== "none"
+        ? [{ path, message: `is ${value}, must be off with parameters.compressThreads (${compressThreads})` }]
+        : [],
     ),
+    ...atLeast("parameters.xbzrleCacheBytes", cache, vm.pageSizeBytes ?? PAGE_BYTES, "a page"),
+    ...powerOfTwo("parameters.xbzrleCacheBytes", cache),
+    ...(accelerator !== undefined && hypervisor !== "kvm"
+      ? [{ path: "accelerator", message: `is ${accelerator}, must be absent with the hypervisor ${hypervisor}` }]
+      : []),
+    ...(resumedBy === "agents" && hypervisor !== "kvm"
+      ? [{ path: "resumedBy", message: `is agents, must be hypervisor with ${hypervisor}, which no driver runs` }]
+      : []),
   ];
+}
+
+function checkForecast({ forecast = [] }: EstimateInput): InputProblem[] {
+  let endMs = 0;
+  return forecast.flatMap(({ startsInMs, durationMs }, index) => {
+    const problems = atLeast(`forecast.${index}.startsInMs`, startsInMs, endMs, "the end of the window before");
+    endMs = startsInMs + durationMs;
+    return problems;
+  });
 }
 
 function checkChoices({ parameters, mechanisms }: EstimateInput): InputProblem[] {

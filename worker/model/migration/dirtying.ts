@@ -11,7 +11,7 @@ import type { Known } from "./resolve.ts";
  */
 export function dirtyingOf(known: Known, nonzeroBytes: number, scores: Scores) {
   const { dirty, memoryBytes } = known;
-  const scale = Math.exp(dirty.lnSd * scores.normal.dirty);
+  const scale = known.dirtyGrowthRatio * Math.exp(dirty.lnSd * scores.normal.dirty);
   if (dirty.from === "curve") {
     const dirtiedMax = Math.min(memoryBytes, Math.max(nonzeroBytes, dirty.points.at(-1)?.bytes ?? 0));
     const curve = measuredCurve(dirty.points, dirtiedMax / scale);

@@ -1,5 +1,7 @@
 // One estimate: every mechanism asked for, in the median scenario and in all draws, then the recommendation.
 import { closedFormFacts, closedForms } from "./closed-forms.ts";
+import { calibrateEstimate, withGrowth } from "../calibration/apply.ts";
+import type { Calibration } from "../calibration/types.ts";
 import { draws, MEDIAN } from "./draws.ts";
 import type { Scores } from "./draws.ts";
 import { disksSent, withDisks } from "./endings.ts";
@@ -16,7 +18,7 @@ import type { FailureRates } from "./risk.ts";
 import { scenarioOf } from "./scenario.ts";
 import type { Course, Scenario } from "./scenario.ts";
 import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate } from "./types.ts";
-import { betterWindow } from "./wait.ts";
+import { betterWindow, forecastAssumptions } from "./wait.ts";
 
 /** Rises with every change of the models that changes an answer. */
 export const MODEL_VERSION = "2";
@@ -24,14 +26,21 @@ export const MODEL_VERSION = "2";
 /** Digits kept: microseconds of a duration, whole bytes and pages, thousandths of the rest. */
 const DECIMALS = { ms: 3, count: 0, other: 3 };
 
+/** What the outcomes of a cluster have taught. */
+export type Learned = { cluster: string; calibration: Calibration };
+
 /**
  * What every mechanism asked for would cost, as quantiles over the unknowns, and which one to take. Same input, same answer.
- * The input is taken to be free of the problems that `checkEstimateInput` finds.
+ * The input is taken to be free of the problems that `checkEstimateInput` finds. `learned`: what earlier outcomes correct.
  */
-export function estimateMigration(input: EstimateInput): EstimateAnswer {
-  const { assumptions, ...now } = judged(input, draws);
+export function estimateMigration(given: EstimateInput, learned: Learned | null = null): EstimateAnswer {
+  const input = learned === null ? given : withGrowth(given, learned);
+  const { assumptions, ...now } = judged(input, draws, learned);
   if (now.estimates.some(({ risk }) => risk !== null)) assumptions.push(...riskAssumptions(input));
-  const wait = betterWindow(input, now, (then, precision) => judged(then, precision === "rough" ? [MEDIAN] : draws));
+  assumptions.push(...forecastAssumptions(input));
+  const wait = betterWindow(input, now, (then, precision) =>
+    judged(then, precision === "rough" ? [MEDIAN] : draws, learned),
+  );
   return { ...now, wait, ...comparisons(input), assumptions, modelVersion: MODEL_VERSION };
 }
 
@@ -42,7 +51,7 @@ function comparisons(input: EstimateInput): Pick<EstimateAnswer, "comparisons"> 
 }
 
 /** The estimates over these draws and what is recommended. */
-function judged(input: EstimateInput, scores: readonly Scores[]) {
+function judged(input: EstimateInput, scores: readonly Scores[], learned: Learned | null) {
   const { known, assumptions } = resolveInput(input);
   const failures = failureRates(input);
   const shared = scenariosOf(known, known.parameters, scores);
@@ -50,7 +59,9 @@ function judged(input: EstimateInput, scores: readonly Scores[]) {
     const parameters = parametersFor(mechanism, known.parameters);
     if (parameters !== known.parameters) noteMultifd(assumptions);
     const scenarios = parameters === known.parameters ? shared : scenariosOf(known, parameters, scores);
-    return estimateOne(mechanisms[mechanism], scenarios, failures);
+    const estimate = estimateOne(mechanisms[mechanism], scenarios, failures);
+    if (learned === null) return estimate;
+    return calibrateEstimate(estimate, learned.calibration, { ...learned, hypervisor: input.hypervisor });
   });
   return { ...recommendMechanism(input, known, estimates), assumptions };
 }

@@ -6,7 +6,7 @@ import type { StopRule } from "./types.ts";
 
 /** What a full-pass loop decides after a round: whether to stop and why; how far the guest was slowed in it, and what it then dirtied. */
 type Verdict = { stopRule?: StopRule; normalBytes?: number; slowedRatio?: number };
-type AfterRound = (round: number, sentBytes: number, dirtiedBytes: number) => Verdict;
+type AfterRound = (round: number, sentBytes: number, dirtiedBytes: number, durationMs: number) => Verdict;
 
 /** Rounds listed one by one; later ones are summed in the last. */
 const ROUNDS_LISTED = 64;
@@ -37,7 +37,7 @@ export function fullPassRounds(scenario: Scenario, after: AfterRound): { end: Ro
     end.pages += sent / scenario.pageBytes;
     end.zeroPages += end.zeroBytes / scenario.pageBytes;
     const dirtied = Math.min(scenario.dirtiedMaxBytes, scenario.dirtied(durationMs));
-    const { stopRule, normalBytes = dirtied, slowedRatio = 0 } = after(round, sent, dirtied);
+    const { stopRule, normalBytes = dirtied, slowedRatio = 0 } = after(round, sent, dirtied, durationMs);
     const lostCores = scenario.cpuUsedCores * Math.min(1, scenario.brownoutRatio + slowedRatio);
     end.lostVcpuSeconds += (lostCores * durationMs) / 1000;
     end.zeroBytes = 0;
@@ -90,18 +90,30 @@ export function xenRounds(scenario: Scenario): { end: RoundsEnd; stopRule: StopR
 export const SDPS = { switchSeconds: 0.5, paceRatio: 0.9 };
 
 /**
- * Stun during page send: where a guest dirties D and R is sent, the vCPUs lose 1 − `paceRatio` × R/D of their time, and every
- * round is at least that much smaller than the one before.
+ * Stun during page send: every round dirties at most `paceRatio` of what it sends. Where the guest dirties D and R is sent, that
+ * takes 1 − `paceRatio` × R/D of the vCPUs' time; more where the working set is nearly all dirty by then.
  */
 export function sdpsRounds(scenario: Scenario): { end: RoundsEnd; stopRule: StopRule } {
   let slowed = false;
   const small = SDPS.switchSeconds * scenario.rates.lineBytesPerSecond;
   const stop = (): StopRule => (slowed ? "forced-convergence" : "downtime-limit");
-  return fullPassRounds(scenario, (_, sent, dirtied) => {
+  return fullPassRounds(scenario, (_, sent, dirtied, durationMs) => {
     if (dirtied <= small) return { stopRule: stop() };
     const normalBytes = Math.min(dirtied, SDPS.paceRatio * sent);
     slowed ||= normalBytes < dirtied;
-    const slower = { normalBytes, slowedRatio: 1 - normalBytes / dirtied };
+    const slower = { normalBytes, slowedRatio: 1 - speedFor(scenario, durationMs, normalBytes) };
     return normalBytes <= small ? { ...slower, stopRule: stop() } : slower;
   });
+}
+
+/** The share of its speed at which a guest dirties no more than `bytes` in that time: U(speed × duration), by bisection. */
+function speedFor({ dirtied }: Scenario, durationMs: number, bytes: number): number {
+  let [low, high] = [0, 1];
+  if (dirtied(durationMs) <= bytes) return 1;
+  for (let step = 0; step < 20; step++) {
+    const speed = (low + high) / 2;
+    if (dirtied(speed * durationMs) > bytes) high = speed;
+    else low = speed;
+  }
+  return low;
 }

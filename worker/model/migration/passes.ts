@@ -1,5 +1,5 @@
 // One pass over memory as QEMU makes it: what it sends, how long that takes, and what of it was for nothing.
-import { DELTA, RATE_SLICE_SECONDS, ZERO_SCAN_BYTES_PER_SECOND } from "./priors.ts";
+import { DELTA, RATE_SLICE_SECONDS, THROTTLE_SYNC_MS, ZERO_SCAN_BYTES_PER_SECOND } from "./priors.ts";
 import type { Scenario } from "./scenario.ts";
 
 export type Pass = {
@@ -79,7 +79,8 @@ export function firstPass(scenario: Scenario, threshold: number, late: number): 
 
 /**
  * A later round: it sends what is pending but for what is carried over. Where the threshold is less than a slice's budget, a
- * round may end by having sent everything, before the slice is waited out: time that is gained once.
+ * round may end by having sent everything, before the slice is waited out: time that is gained once. With `auto-converge` QEMU
+ * does not wait longer than its timer for what was dirtied.
  */
 export function nextPass(
   scenario: Scenario,
@@ -91,7 +92,20 @@ export function nextPass(
   const { roundsBytesPerSecond: rate, lineBytesPerSecond: line } = scenario.rates;
   const emptied = Math.max(0, 1 - scenario.parameters.downtimeLimitMs / 1000 / RATE_SLICE_SECONDS);
   const gained = Math.max(0, RATE_SLICE_SECONDS * (1 - rate / line) * emptied - end.gainedSeconds);
-  return passOf(scenario, { normalBytes, zeroBytes: end.zeroBytes, rate, deltaRatio }, gained);
+  const pass = passOf(scenario, { normalBytes, zeroBytes: end.zeroBytes, rate, deltaRatio }, gained);
+  const share = scenario.parameters.autoConverge ? Math.min(1, THROTTLE_SYNC_MS / pass.durationMs) : 1;
+  return share < 1 ? partOf(pass, share) : pass;
+}
+
+/** The first part of a pass. */
+export function partOf(pass: Pass, share: number): Pass {
+  return {
+    normalBytes: pass.normalBytes * share,
+    zeroBytes: pass.zeroBytes * share,
+    wireBytes: pass.wireBytes * share,
+    durationMs: pass.durationMs * share,
+    gainedSeconds: 0,
+  };
 }
 
 type Sent = { normalBytes: number; zeroBytes: number; rate: number; deltaRatio: number };

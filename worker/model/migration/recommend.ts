@@ -1,5 +1,5 @@
 // Which mechanism to take: hard limits first, then the least harm. Every refusal and every reason carries its numbers.
-import { hypervisorCommands } from "./commands.ts";
+import { commandNotes, hypervisorCommands } from "./commands.ts";
 import { parametersFor } from "./parameters.ts";
 import { mib } from "./resolve.ts";
 import type { Known } from "./resolve.ts";
@@ -65,6 +65,7 @@ export function recommendMechanism(
   const reasons = [
     `${mechanism} does the least harm, worth ${best.harm.toFixed(2)} s of standstill: ${figures(best.estimate)}.`,
     ...specifics(best.estimate),
+    ...commandNotes(input, mechanism, parameters),
     ...others.map(({ estimate, harm }) => `${estimate.mechanism} would do ${harm.toFixed(2)} s: ${figures(estimate)}.`),
     ...judged.flatMap(({ mechanism: refused, rejected }) =>
       rejected === null ? [] : `${refused} is out. ${rejected.detail}`,

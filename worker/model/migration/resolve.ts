@@ -34,6 +34,7 @@ export type Known = {
   /** When Xen stops the VM. */
   xenPolicy: XenPolicyName;
   dirty: DirtyKnowledge;
+  dirtyGrowthRatio: number;
   platform: prior.Platform;
   /** What is dirtied ahead of the scan is sent in the same pass and not counted again. */
   skipsAheadOfScan: boolean;
@@ -91,12 +92,8 @@ export function resolveInput(input: EstimateInput): { known: Known; assumptions:
     ...processor,
     xenPolicy: olderThan(input.hypervisorVersion, 4, 6) ? "libxc" : "libxl",
     dirty,
+    dirtyGrowthRatio: input.vm.dirtyGrowthRatio ?? 1,
     ...platform,
-    skipsAheadOfScan:
-      input.hypervisor === "kvm" &&
-      prior.SKIPS_AHEAD_OF_SCAN[platform.platform] &&
-      // Rounds of a migration have left those pages out already.
-      input.vm.dirtyMethod !== "migration-rounds",
     ...compression,
     delta: resolveDelta(input, choices, note),
     storage,
@@ -263,17 +260,29 @@ function resolveDelta({ vm, parameters }: EstimateInput, choices: DriverDefaults
   return { hitRatio, cacheBytes };
 }
 
-function resolvePlatform({ hypervisor, driver, accelerator, resumedBy }: EstimateInput, note: Note) {
-  const resumedByAgents = (resumedBy ?? "agents") === "agents";
-  if (driver === "simulated") return { platform: "simulated" as const, resumedByAgents };
+function resolvePlatform(input: EstimateInput, note: Note) {
+  const platform = platformOf(input, note);
+  return {
+    platform,
+    resumedByAgents: (input.resumedBy ?? "agents") === "agents",
+    skipsAheadOfScan:
+      input.hypervisor === "kvm" &&
+      prior.SKIPS_AHEAD_OF_SCAN[platform] &&
+      // Rounds of a migration have left those pages out already.
+      input.vm.dirtyMethod !== "migration-rounds",
+  };
+}
+
+function platformOf({ hypervisor, driver, accelerator }: EstimateInput, note: Note): prior.Platform {
+  if (driver === "simulated") return "simulated";
   if (accelerator !== undefined || driver === "libvirt" || hypervisor !== "kvm")
-    return { platform: accelerator === "tcg" ? ("emulated" as const) : ("accelerated" as const), resumedByAgents };
+    return accelerator === "tcg" ? "emulated" : "accelerated";
   note(
     "accelerator",
     "tcg",
     "not given: setup, dirty log and first pass as slow as on emulated guests; with KVM setup is some milliseconds and pages written ahead of the scan are not sent twice",
   );
-  return { platform: "emulated" as const, resumedByAgents };
+  return "emulated";
 }
 
 function noteLimits(input: EstimateInput, share: number, sender: number, note: Note): void {

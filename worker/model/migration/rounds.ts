@@ -1,6 +1,14 @@
 // QEMU's pre-copy loop: rounds until what is left fits the downtime limit, or a limit from outside strikes.
 import { loggedBytes } from "./dirty-log.ts";
-import { deltaShare, dirtiedAgain, firstPass, measuredBytesPerSecond, nextPass, switchPoint } from "./passes.ts";
+import {
+  deltaShare,
+  dirtiedAgain,
+  firstPass,
+  measuredBytesPerSecond,
+  nextPass,
+  partOf,
+  switchPoint,
+} from "./passes.ts";
 import type { Pass, SwitchPoint } from "./passes.ts";
 import type { Round, Scenario } from "./scenario.ts";
 import { lostCores, mayRise, speed, steer } from "./throttle.ts";
@@ -150,14 +158,7 @@ function cutShort(
   { pass, durationMs, dirtied }: { pass: Pass; durationMs: number; dirtied: number },
   throttle: Throttle,
 ): RoundsEnd {
-  const share = durationMs / pass.durationMs;
-  const part: Pass = {
-    normalBytes: pass.normalBytes * share,
-    zeroBytes: pass.zeroBytes * share,
-    wireBytes: pass.wireBytes * share,
-    durationMs,
-    gainedSeconds: 0,
-  };
+  const part = partOf(pass, durationMs / pass.durationMs);
   add(scenario, end, part, 1, throttle);
   const normalBytes = Math.min(scenario.memoryBytes, end.normalBytes - part.normalBytes + dirtied);
   const unsentBytes = Math.max(0, end.unsentBytes - part.normalBytes);

@@ -108,7 +108,7 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
   const nonzeroBytes = Math.min(known.memoryBytes, known.nonzeroBytes * spread(known.nonzeroLnSd, "nonzero"));
   const { platform } = known;
   const { linkFactor, sender, pace } = paceOf(known, parameters, spread);
-  const burstSender = sender * (prior.BURST_BYTES_PER_SECOND / prior.STREAM_BYTES_PER_SECOND);
+  const burstSender = sender * (prior.BURST_BYTES_PER_SECOND[platform] / prior.STREAM_BYTES_PER_SECOND);
   const burstLine = Math.max(
     Math.min(burstSender, known.shareBytesPerSecond * linkFactor),
     Math.min(burstSender, known.spareBytesPerSecond * linkFactor),
@@ -141,7 +141,7 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
     skipsAheadOfScan: known.skipsAheadOfScan,
     ...storage,
     switchoverMs: switchover.ms * spread(switchover.lnSd, "switchover") + handoverMs + known.rttMs,
-    burstMsPerByte: burst(burstLine, burstFactor),
+    burstMsPerByte: burst(burstLine, prior.BURST_BYTES_PER_SECOND[platform], burstFactor),
     firstTouchMsPerByte: (prior.FIRST_TOUCH.msPerMib[platform] / MIB) * spread(prior.FIRST_TOUCH.lnSd, "firstTouch"),
     discardMsPerByte: (prior.DISCARD.msPerMib[platform] / MIB) * spread(prior.DISCARD.lnSd, "burst"),
     endNormalRatio: Math.min(1, (nonzeroBytes / known.memoryBytes) * between(SCATTER, scores.scatter)),
@@ -172,8 +172,8 @@ function setupMsOf({ platform, memoryBytes, driver }: Known): number {
 }
 
 /** Line rate, and what the end points' memory adds or spares: as much time on a slow link as on a fast one. */
-function burst(line: number, factor: number): number {
-  return 1000 * (1 / line + (factor - 1) / Math.max(line, prior.BURST_BYTES_PER_SECOND));
+function burst(line: number, copying: number, factor: number): number {
+  return 1000 * (1 / line + (factor - 1) / Math.max(line, copying));
 }
 
 function wire(known: Known, { multifdChannels }: MigrationParameters) {

@@ -20,6 +20,8 @@ export const estimateVm = z.strictObject({
   vcpus: z.int().min(1).max(4096).optional(),
   cpuUsedCores: z.number().min(0).max(65_536).optional(),
   dirtyCurve: z.array(dirtyPoint).max(64).optional(),
+  /** Dirtying while it is migrated, against what was measured before; learned from outcomes. */
+  dirtyGrowthRatio: z.number().min(0.01).max(100).optional(),
   /** `migration-rounds`: taken from rounds of an earlier migration, in which pages written ahead of the scan do not count. */
   dirtyMethod: z.enum(["page-sampling", "dirty-bitmap", "dirty-ring", "migration-rounds"]).optional(),
   /** U(`dirtyRateWindowMs`) per second of window; the curve wins where both are given. */
@@ -193,8 +195,21 @@ export const mechanismEstimate = z
     risk: z.strictObject({ failureProbability: z.number().min(0).max(1), lost: z.string() }).nullable(),
     /** Local disks: bytes copied again because they were written meanwhile, in the order used and in sequential order. */
     storage: z.strictObject({ extraBytes: quantity, sequentialExtraBytes: quantity }).nullable(),
-    /** The outcomes that these figures were corrected by; null: none yet. */
-    calibration: z.strictObject({ group: z.string(), samples: z.int() }).nullable(),
+    /** The outcomes that these figures were corrected by, and what the models alone say; null: no outcomes yet. */
+    calibration: z
+      .strictObject({
+        group: z.string(),
+        samples: z.int(),
+        /** The growth of dirtying that the models were told. */
+        dirtyGrowthRatio: z.number(),
+        uncorrected: z.strictObject({
+          totalMs: quantity.nullable(),
+          downtimeMs: quantity.nullable(),
+          transferredBytes: quantity.nullable(),
+          lostVcpuSeconds: quantity.nullable(),
+        }),
+      })
+      .nullable(),
     /** Why this mechanism is out of the question here, with the number that decides; null: it is not. */
     rejected: z.strictObject({ reason: z.string(), detail: z.string() }).nullable(),
   })
@@ -270,6 +285,8 @@ export const estimateBody = z
   .strictObject({
     vmId: vmUuid.optional(),
     toHostId: operatorId.optional(),
+    /** Without `vmId`: whose earlier outcomes correct the answer; with it, the VM's own cluster's do. */
+    cluster: operatorId.optional(),
     hypervisor: hypervisor.optional(),
     driver: driverName.optional(),
     vm: estimateVm.partial().optional(),

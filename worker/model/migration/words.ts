@@ -8,6 +8,13 @@ export function seconds(valueMs: number): string {
   return `${(valueMs / 1000).toFixed(1)} s`;
 }
 
+/** A stretch of time as people say it. */
+export function duration(valueMs: number): string {
+  const minutes = valueMs / 60_000;
+  if (minutes < 2) return seconds(valueMs);
+  return minutes < 120 ? `${minutes.toFixed(1)} min` : `${(minutes / 60).toFixed(1)} h`;
+}
+
 /** Whole per cent, more digits where that would say 0. */
 export function percent(ratio: number): string {
   const value = ratio * 100;

@@ -1,5 +1,6 @@
 // What a move would cost: the cost models' input made from a snapshot, and their answer as the advisor needs it.
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
+import type { Learned } from "../migration/estimate.ts";
 import { estimateMigration } from "../migration/index.ts";
 import type { EstimateAnswer, EstimateInput, MechanismEstimate } from "../migration/types.ts";
 import type { MigrationParameters } from "../wire/command.ts";
@@ -105,6 +106,11 @@ function linkBetween(from: SnapshotHost, to: SnapshotHost): NonNullable<Estimate
   };
 }
 
+/** What the snapshot has of earlier outcomes. */
+export function learnedIn({ cluster, calibration }: Snapshot): Learned | null {
+  return calibration === undefined ? null : { cluster, calibration };
+}
+
 /** What the recommended mechanism costs, or why none is possible. */
 export type MoveCost =
   | { possible: true; estimate: MechanismEstimate; parameters: MigrationParameters; reasons: string[] }
@@ -124,7 +130,7 @@ export function costingFor(parameters: PlanParameters, plannedPeers: number): Co
     const running = state.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
     const input = estimateInputFor(state, vm, from, to, parameters, running.length + plannedPeers);
     const key = JSON.stringify(input);
-    const answer = answers.get(key) ?? estimateMigration(input);
+    const answer = answers.get(key) ?? estimateMigration(input, learnedIn(state));
     answers.set(key, answer);
     const { recommended } = answer;
     const estimate = answer.estimates.find(({ mechanism }) => mechanism === recommended?.mechanism);

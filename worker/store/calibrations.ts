@@ -1,0 +1,78 @@
+// Outcomes to learn from, and what was learned.
+import { and, desc, eq, isNotNull } from "drizzle-orm";
+import { z } from "zod";
+import { calibration, calibrationOutcome } from "../model/calibration/types.ts";
+import type { Calibration, CalibrationOutcome, ImportedOutcome } from "../model/calibration/types.ts";
+import type { Mechanism } from "../model/wire/common.ts";
+import type { Db } from "./db.ts";
+import { calibrations, outcomes } from "./schema.ts";
+
+/** D1 takes 100 parameters a statement. */
+const ROWS_PER_STATEMENT = 10;
+
+export function calibrationStore(db: Db) {
+  return {
+    /** Null: nothing was learned yet. */
+    read: async (cluster: string): Promise<{ calibration: Calibration; drifted: string[] } | null> => {
+      const row = await db.select().from(calibrations).where(eq(calibrations.cluster, cluster)).get();
+      if (!row) return null;
+      return {
+        calibration: calibration.parse(JSON.parse(row.body)),
+        drifted: z.array(z.string()).parse(JSON.parse(row.drifted)),
+      };
+    },
+
+    save: async (cluster: string, body: Calibration, drifted: string[], fittedAt: number) => {
+      const values = { body: JSON.stringify(body), drifted: JSON.stringify(drifted), fittedAt };
+      await db
+        .insert(calibrations)
+        .values({ cluster, ...values })
+        .onConflictDoUpdate({ target: calibrations.cluster, set: values });
+    },
+
+    /** The newest lessons of each mechanism in a cluster, so that a busy one does not crowd out the others. */
+    lessons: async (cluster: string, limit: number): Promise<CalibrationOutcome[]> => {
+      const newest = (name: Mechanism) =>
+        db
+          .select({ lesson: outcomes.lesson })
+          .from(outcomes)
+          .where(and(eq(outcomes.cluster, cluster), eq(outcomes.mechanism, name), isNotNull(outcomes.lesson)))
+          .orderBy(desc(outcomes.recordedAt))
+          .limit(limit);
+      const found = await db.batch([
+        newest("pre-copy"),
+        newest("post-copy"),
+        newest("hybrid"),
+        newest("stop-and-copy"),
+      ]);
+      return found.flat().map(({ lesson }) => calibrationOutcome.parse(JSON.parse(lesson ?? "")));
+    },
+
+    clusters: async (): Promise<string[]> =>
+      (await db.select({ cluster: calibrations.cluster }).from(calibrations)).map(({ cluster }) => cluster),
+
+    /** All or none; what is there already stays as it is. Returns how many are new. */
+    insert: async (rows: readonly ImportedOutcome[]): Promise<number> => {
+      const values = rows.map(({ id, lesson, predicted }) => ({
+        migrationId: id,
+        cluster: lesson.cluster,
+        hypervisor: lesson.hypervisor,
+        driver: lesson.driver,
+        mechanism: lesson.mechanism,
+        state: lesson.converged ? "completed" : "cancelled",
+        predicted: JSON.stringify(predicted),
+        measured: JSON.stringify(lesson.measured),
+        recordedAt: lesson.at,
+        lesson: JSON.stringify(lesson),
+      }));
+      const parts = Array.from({ length: Math.ceil(values.length / ROWS_PER_STATEMENT) }, (_, part) =>
+        values.slice(part * ROWS_PER_STATEMENT, (part + 1) * ROWS_PER_STATEMENT),
+      );
+      const [first, ...rest] = parts.map((part) =>
+        db.insert(outcomes).values(part).onConflictDoNothing().returning({ id: outcomes.migrationId }),
+      );
+      if (first === undefined) return 0;
+      return (await db.batch([first, ...rest])).reduce((sum, added) => sum + added.length, 0);
+    },
+  };
+}

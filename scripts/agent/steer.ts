@@ -1,4 +1,5 @@
 // While a migration is active on its source: progress, deadline, the switch to post-copy, and cancelling.
+import { deadlineAction } from "../../worker/model/migration/in-flight-rules.ts";
 import type { Progress } from "../../worker/model/wire/event.ts";
 import { messageOf } from "./log.ts";
 import type { Parts } from "./parts.ts";
@@ -62,13 +63,14 @@ async function switchToPostCopy(parts: Parts, run: SourceRun, watch: Watch): Pro
 /** Does what the command says of its deadline. Returns the run as it is then. */
 async function meetDeadline(parts: Parts, run: SourceRun, watch: Watch): Promise<SourceRun> {
   const { vm, parameters } = run.command;
-  if (parameters.onDeadline === "force") {
+  const action = deadlineAction(parameters, mayPostCopy(parts, run));
+  if (action === "force") {
     watch.deadlineDone = await attempt(parts, run, "force the switch-over", () =>
       parts.driver.forceSwitchover(vm.uuid),
     );
     return run;
   }
-  if (parameters.onDeadline === "post-copy" && mayPostCopy(parts, run)) {
+  if (action === "start-post-copy") {
     if (!watch.postCopyAsked) await switchToPostCopy(parts, run, watch);
     watch.deadlineDone = watch.postCopyAsked;
     return run;

@@ -14,6 +14,9 @@ export type Figure = {
 
 const rows: Figure[] = [];
 
+/** All that was reported so far. */
+export const reported: readonly Figure[] = rows;
+
 export function report(figure: Figure): void {
   rows.push(figure);
   console.log(JSON.stringify({ ...figure, value: Number(figure.value.toPrecision(4)) }));

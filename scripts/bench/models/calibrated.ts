@@ -1,22 +1,27 @@
 // The production calibration, fed with rows of the data.
-import { calibrateEstimate } from "../../../worker/model/calibration/apply.ts";
+import { saidBy } from "../../../worker/model/calibration/apply.ts";
 import { fitCalibration } from "../../../worker/model/calibration/fit.ts";
 import { regimeOf } from "../../../worker/model/calibration/groups.ts";
-import type { Calibration, CalibrationOutcome } from "../../../worker/model/calibration/types.ts";
+import type { CalibrationOutcome } from "../../../worker/model/calibration/types.ts";
+import type { Learned } from "../../../worker/model/migration/estimate.ts";
 import type { MechanismEstimate } from "../../../worker/model/migration/types.ts";
 import type { Row } from "./rows.ts";
 
 /** What `recordOutcome` of the service would keep of this row. */
 export function outcomeOf(row: Row, estimate: MechanismEstimate): CalibrationOutcome {
-  const { totalMs, downtimeMs, transferredBytes, lostVcpuSeconds, mechanism } = estimate;
+  const { mechanism } = estimate;
   return {
     cluster: row.cluster,
     hypervisor: "kvm",
     driver: "qmp",
     mechanism,
     regime: regimeOf(estimate),
+    subject: row.subject,
     at: 0,
-    predicted: { totalMs, downtimeMs, transferredBytes, lostVcpuSeconds },
+    imported: true,
+    dirtyGrowthRatio: 1,
+    predicted: saidBy(estimate),
+    answered: saidBy(estimate),
     firstRoundBytes: mechanism === "pre-copy" ? (estimate.rounds[0]?.bytes ?? null) : null,
     convergenceProbability: estimate.convergenceProbability,
     measured: {
@@ -29,7 +34,7 @@ export function outcomeOf(row: Row, estimate: MechanismEstimate): CalibrationOut
   };
 }
 
-export const trainedOn = (outcomes: readonly CalibrationOutcome[]): Calibration => fitCalibration(outcomes);
-
-export const calibrated = (estimate: MechanismEstimate, row: Row, calibration: Calibration): MechanismEstimate =>
-  calibrateEstimate(estimate, calibration, row.cluster, "kvm");
+/** What the service would have learned from these. */
+export function learnedFrom(outcomes: readonly CalibrationOutcome[], cluster: string): Learned {
+  return { cluster, calibration: fitCalibration(outcomes) };
+}

@@ -81,8 +81,9 @@ function rowOf(row: LabRow): Row {
     id: row.id,
     case: "qemu-lab",
     cluster: "lab",
+    subject: JSON.stringify(configuration),
     fold: JSON.stringify([configuration, row.link_mbit ?? 0]),
-    group: row.spec.mech.replace(/^precopy/, "pre-copy"),
+    group: row.spec.mech === "precopy" ? "pre-copy, plain" : row.spec.mech.replace(/^precopy/, "pre-copy"),
     mechanism,
     disturbed: row.disturbed === true,
     inputs: {

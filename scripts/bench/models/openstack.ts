@@ -18,6 +18,7 @@ export function openstackRows(folder: string): Row[] {
       id: `openstack-${index + 1}`,
       case: "openstack",
       cluster: `openstack-${row["tunneling"]}-${row["storage"]}`,
+      subject: `${row["flavor"]}-${row["vm"]}`,
       fold: `${row["flavor"]}`,
       group: `${row["storage"]}, tunnel ${row["tunneling"]}`,
       mechanism: "pre-copy",

@@ -33,8 +33,13 @@ export function writePlots(folder: string, sets: readonly Set[]): void {
 
 type Point = { x: number; y: number; low: number; high: number; mechanism: string };
 
+/** More would hide each other: then every n-th. */
+const POINTS_MAX = 250;
+
 function points(rows: readonly Predicted[], of: Of): Point[] {
-  return rows.flatMap(({ row, drover }) => {
+  const step = Math.ceil(rows.length / POINTS_MAX);
+  const shown = rows.filter((_, index) => index % step === 0);
+  return shown.flatMap(({ row, drover }) => {
     const quantity = drover[of];
     const x = row.measured[of];
     if (row.disturbed || quantity === null || x === null || x <= 0 || quantity.p10 <= 0) return [];

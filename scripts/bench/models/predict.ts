@@ -1,7 +1,7 @@
 // Every row predicted from the rows of other folds only: by Drover, and by the baselines on the same inputs.
 import { estimateMigration } from "../../../worker/model/migration/index.ts";
 import type { EstimateAnswer, MechanismEstimate, Quantity } from "../../../worker/model/migration/types.ts";
-import { calibrated, outcomeOf, trainedOn } from "./calibrated.ts";
+import { learnedFrom, outcomeOf } from "./calibrated.ts";
 import { quantile } from "./metrics.ts";
 import type { Row, Track } from "./rows.ts";
 
@@ -35,16 +35,25 @@ export function predictAll(rows: readonly Row[], track: Track): Predicted[] {
   const folds = Map.groupBy(estimated, ({ row }) => row.fold);
   return [...folds].flatMap(([fold, held]) => {
     const training = estimated.filter(({ row }) => row.fold !== fold && !row.disturbed);
-    const calibration = trainedOn(training.map(({ row, estimate }) => outcomeOf(row, estimate)));
-    return held.map(({ row, answer, estimate }) => {
+    const outcomes = training.map(({ row, estimate }) => outcomeOf(row, estimate));
+    const learned = new Map(
+      [...new Set(held.map(({ row }) => row.cluster))].map((cluster) => [cluster, learnedFrom(outcomes, cluster)]),
+    );
+    return held.flatMap(({ row, answer }) => {
+      const input = row.inputs[track];
+      const [estimate] =
+        input === undefined ? [] : estimateMigration(input, learned.get(row.cluster) ?? null).estimates;
+      if (estimate === undefined) return [];
       const peers = training.filter((other) => other.row.mechanism === row.mechanism);
-      return {
-        row,
-        drover: ofEstimate(calibrated(estimate, row, calibration)),
-        geometric: ofClosedForm("geometric", answer, row, peers),
-        naive: ofClosedForm("naive", answer, row, peers),
-        constant: ofConstant(peers.map((other) => other.row)),
-      };
+      return [
+        {
+          row,
+          drover: ofEstimate(estimate),
+          geometric: ofClosedForm("geometric", answer, row, peers),
+          naive: ofClosedForm("naive", answer, row, peers),
+          constant: ofConstant(peers.map((other) => other.row)),
+        },
+      ];
     });
   });
 }

@@ -22,6 +22,8 @@ export type Row = {
   case: "qemu-lab" | "qemu-thesis" | "openstack";
   /** Outcomes of one cluster calibrate each other. */
   cluster: string;
+  /** What was moved: rows of one subject say much the same. */
+  subject: string;
   /** Rows of one fold are predicted from all others: a configuration of the lab, a scenario of the thesis. */
   fold: string;
   /** For the tables: `pre-copy` with its options, or the mechanism. */
@@ -38,7 +40,7 @@ export function linesOf(folder: string, ...path: string[]): string[] {
   const file = join(folder, ...path);
   return existsSync(file)
     ? readFileSync(file, "utf8")
-        .split("\n")
+        .split(/\r?\n/)
         .filter((line) => line.trim() !== "")
     : [];
 }

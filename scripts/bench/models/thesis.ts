@@ -7,6 +7,11 @@ import { inputOf, numberOf, tableOf } from "./rows.ts";
 import type { Row } from "./rows.ts";
 
 const PAGE_BYTES = 4096;
+const VCPUS = 4;
+/** No wire: the hosts' memory is the limit. */
+const LOOPBACK_BYTES_PER_SECOND = 4e9;
+/** A client thread waits for its answer most of the time. */
+const CORES_PER_THREAD = 0.25;
 /** Rounds shorter than this are merged in the data. */
 const ROUND_MS_MIN = 800;
 /** Windows of one thread's work at which the curve is given. */
@@ -40,6 +45,7 @@ export function thesisRows(folder: string): Row[] {
         id: `${name}-${row["run"]}`,
         case: "qemu-thesis",
         cluster: "thesis",
+        subject: name,
         fold: name,
         group: name,
         mechanism: scenario.mechanism,
@@ -68,11 +74,12 @@ function scenarioInput({ mechanism, threads, parameters }: Scenario, migrations:
     vm: {
       memoryBytes,
       nonzeroBytes: Math.min(memoryBytes, Math.round(nonzeroPages(threads, migrations, iterations) * PAGE_BYTES)),
-      vcpus: 4,
+      vcpus: VCPUS,
+      cpuUsedCores: Math.min(VCPUS, threads * CORES_PER_THREAD),
       dirtyCurve: loadCurve(threads, iterations),
       dirtyMethod: "migration-rounds",
     },
-    link: { bytesPerSecond: 2e9, rttMs: 0.05, concurrentMigrations: 0 },
+    link: { bytesPerSecond: LOOPBACK_BYTES_PER_SECOND, rttMs: 0.05, concurrentMigrations: 0 },
     parameters: { ...parameters, deadlineMs: 3_600_000 },
     mechanisms: [mechanism],
   });

@@ -5,11 +5,18 @@ import { RUN_STATES } from "../model/lifecycle.ts";
 import { migrationRun } from "../model/run.ts";
 import { operatorId } from "../model/wire/common.ts";
 import { migrationEvent } from "../model/wire/event.ts";
+import { inFlightForecast } from "../model/migration/in-flight.ts";
 import { cancelRun, receiveEvent, resolveRun } from "../services/events.ts";
+import { readForecastRun } from "../services/forecasts.ts";
 import { readRun } from "../services/runs.ts";
 
 const idParam = z.strictObject({ migrationId: z.string().min(1).max(64) });
 const reason = z.string().min(1).max(500);
+
+/** With `forecast`: null where it does not run or has not reported progress yet. */
+const forecastRun = migrationRun
+  .extend({ forecast: inFlightForecast.nullable() })
+  .meta({ id: "MigrationWithForecast" });
 
 const timelineEntry = z
   .strictObject({
@@ -60,11 +67,11 @@ export const migrationRoutes = createRouter()
     declareRoute(["read"], {
       method: "get",
       path: "/{migrationId}",
-      summary: "One migration: state, progress, predicted and measured",
+      summary: "One migration: state, progress, predicted and measured; while it runs, how it goes on",
       request: { params: idParam },
-      responses: { 200: jsonAnswer("The migration", migrationRun) },
+      responses: { 200: jsonAnswer("The migration", forecastRun) },
     }),
-    async (c) => c.json(await readRun(c.var.deps, c.req.valid("param").migrationId), 200),
+    async (c) => c.json(await readForecastRun(c.var.deps, c.req.valid("param").migrationId), 200),
   )
   .openapi(
     declareRoute(["read"], {

@@ -118,11 +118,11 @@ function nothingUnderstood(rejected: { line: number; reason: string }[]): string
 async function importedOutcomes(deps: Deps, cluster: string, rows: readonly ImportedRow[]): Promise<ImportedOutcome[]> {
   const seen = new Map<string, number>();
   const outcomes: ImportedOutcome[] = [];
-  for (const { at, input, measured, converged } of rows) {
+  for (const { at, subject, input, measured, converged } of rows) {
     const { estimates } = estimateMigration(input);
     const [predicted] = estimates;
     if (predicted === undefined) throw new Error("a row has one mechanism, and it is estimated");
-    const content = JSON.stringify([cluster, at, input, measured, converged]);
+    const content = JSON.stringify([cluster, at, subject, input, measured, converged]);
     const occurrence = seen.get(content) ?? 0;
     seen.set(content, occurrence + 1);
     const lesson = {
@@ -131,8 +131,8 @@ async function importedOutcomes(deps: Deps, cluster: string, rows: readonly Impo
       driver: input.driver,
       mechanism: predicted.mechanism,
       regime: regimeOf(predicted),
-      // Rows about the same VM under the same load look the same before.
-      subject: await deps.hash(JSON.stringify(input)),
+      // Where no VM is named, rows about the same one under the same load look the same before.
+      subject: subject ?? (await deps.hash(JSON.stringify(input))),
       at: at ?? 0,
       imported: true,
       ...predictionOf(predicted),

@@ -37,7 +37,8 @@ export function calibrationStore(db: Db) {
           .select({ lesson: outcomes.lesson })
           .from(outcomes)
           .where(and(eq(outcomes.cluster, cluster), eq(outcomes.mechanism, name), isNotNull(outcomes.lesson)))
-          .orderBy(desc(outcomes.recordedAt))
+          // Imports without a time are all as old: their ids are hashes, so that these are taken at random.
+          .orderBy(desc(outcomes.recordedAt), desc(outcomes.migrationId))
           .limit(limit);
       const found = await db.batch([
         newest("pre-copy"),

@@ -14,6 +14,7 @@ describe("Drover's own columns", () => {
       lostVcpuSeconds: 0.25,
       converged: true,
       at: 1_795_399_200_000,
+      subject: "db-01",
       memoryBytes: 8 * GIB,
       nonzeroBytes: 2 * GIB,
       vcpus: 4,
@@ -40,6 +41,7 @@ describe("Drover's own columns", () => {
     expect(row).toEqual({
       line: 1,
       at: 1_795_399_200_000,
+      subject: "db-01",
       measured: { totalMs: 12_500, downtimeMs: 40.5, transferredBytes: 3e9, lostVcpuSeconds: 0.25 },
       converged: true,
       input: {

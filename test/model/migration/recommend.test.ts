@@ -36,6 +36,48 @@ describe("hard limits", () => {
       { parameters: { deadlineMs: 5000 } },
       { ...none, "pre-copy": "does-not-converge", hybrid: "does-not-converge", "stop-and-copy": "deadline" },
     ],
+    [
+      "a disk on the source only, under libvirt, which copies disks but not with post-copy",
+      { driver: "libvirt", vm: { disks: [{ bytes: GIB, shared: false }] } },
+      { ...none, "post-copy": "block-migration", hybrid: "block-migration" },
+    ],
+    [
+      "the same, with post-copy at the deadline",
+      { driver: "libvirt", vm: { disks: [{ bytes: GIB, shared: false }] }, parameters: { onDeadline: "post-copy" } },
+      { ...none, "pre-copy": "block-migration", "post-copy": "block-migration", hybrid: "block-migration" },
+    ],
+    [
+      "disks after the switch-over, which no driver does",
+      { driver: "libvirt", vm: { disks: [{ bytes: GIB, shared: false }] }, storage: { mode: "post-copy" } },
+      all("local-disks"),
+    ],
+    [
+      "recoverability",
+      { recoverability: "required" },
+      { ...none, "post-copy": "recoverability", hybrid: "recoverability" },
+    ],
+    [
+      "recoverability, and post-copy at the deadline",
+      { recoverability: "required", parameters: { onDeadline: "post-copy" } },
+      { ...none, "pre-copy": "recoverability", "post-copy": "recoverability", hybrid: "recoverability" },
+    ],
+    ["recoverability preferred", { recoverability: "preferred" }, none],
+    [
+      "a link that loses packets",
+      { link: { lossRatio: 0.01 } },
+      { ...none, "post-copy": "link-unstable", hybrid: "link-unstable" },
+    ],
+    ["a link that loses as few as any", { link: { lossRatio: 1e-5 } }, none],
+    [
+      "a host that fails every hour: post-copy takes seconds, a hybrid's tail less than a tenth of one",
+      { hosts: { destination: { failuresPerYear: 8766 } } },
+      { ...none, "post-copy": "failure-probability" },
+    ],
+    [
+      "post-copy longer than twice the deadline leaves",
+      { link: { bytesPerSecond: 1e8 }, parameters: { deadlineMs: 8000, onDeadline: "force" } },
+      { ...none, "post-copy": "post-copy-too-long", hybrid: null },
+    ],
     ["xen", { hypervisor: "xen" }, { ...none, "post-copy": "not-supported", hybrid: "not-supported" }],
   ])("%s", (_, raw, expected) => {
     expect(rejectedOf(raw)).toEqual(expected);
@@ -70,6 +112,27 @@ describe("the choice", () => {
       const { recommended } = estimateMigration(inputOf({ vm: { nonzeroBytes: GIB / 4, dirtyRateBytesPerSecond } }));
       expect(recommended?.mechanism).toBe("pre-copy");
     }
+  });
+
+  test("turns to what loses nothing as recoverability is wanted more", () => {
+    // Pre-copy converges only just, post-copy does without a hitch.
+    const of = (recoverability?: "preferred" | "required") =>
+      estimateMigration(
+        inputOf({
+          vm: { dirtyRateBytesPerSecond: 2e9 },
+          parameters: { onDeadline: "force", deadlineMs: 20_000, downtimeLimitMs: 2000 },
+          ...(recoverability === undefined ? {} : { recoverability }),
+        }),
+      ).recommended?.mechanism;
+    expect(of()).toBe("post-copy");
+    expect(of("required")).not.toMatch(/post-copy|hybrid/);
+  });
+
+  test("says what post-copy risks, and what is lost then", () => {
+    const { recommended } = estimateMigration(inputOf({ mechanisms: ["post-copy"] }));
+    expect(recommended?.reasons.join(" ")).toMatch(
+      /For \d+\.\d s at p90 both hosts and the link must survive; they do not in one case in [\d,]+\. A failure of either host/,
+    );
   });
 
   test("comes with a full set of parameters and with reasons in numbers, the refused ones' too", () => {

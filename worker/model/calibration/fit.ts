@@ -6,6 +6,8 @@ import type { Calibrated, Calibration, CalibrationGroup, CalibrationOutcome, Cor
 
 /** Subjects that weigh as much as what a group is drawn towards: with five of its own it is half its own. */
 const SHRINKAGE = 5;
+/** A further move of the same VM says a tenth as much as one of another. */
+const REPEATED = 0.1;
 /** Newest outcomes of a group that count. */
 const OUTCOMES_MAX = 500;
 /**
@@ -17,7 +19,7 @@ const GROWTH = { most: 3, resentRatioMin: 0.25 };
 /**
  * Per group and quantity: bias = median of ln(measured / p50), interval = conformal quantiles of the residuals in half-widths
  * of what the models said (locally adaptive split conformal prediction: Papadopoulos et al. 2002, Lei et al. 2018), both
- * drawn by n / (n + 5) from "the models are right", n being how many different VMs were moved. In any order of
+ * drawn by n / (n + 5) from "the models are right", n being how many different VMs were moved and a tenth for each further move. In any order of
  * outcomes.
  */
 export function fitCalibration(outcomes: readonly CalibrationOutcome[]): Calibration {
@@ -58,7 +60,8 @@ function correctionOf(of: Calibrated, outcomes: readonly CalibrationOutcome[], g
   const samples = known.length;
   if (samples === 0) return { samples, biasLn: 0, low: -1, high: 1 };
   const subjects = [...Map.groupBy(known, ({ subject }) => subject).values()];
-  const own = subjects.length / (subjects.length + SHRINKAGE);
+  const weight = subjects.length + REPEATED * (samples - subjects.length);
+  const own = weight / (weight + SHRINKAGE);
   const median = (values: number[]) => sampleQuantile(rising(values), 0.5);
   const biasLn = own * median(subjects.map((all) => median(all.map(({ residual }) => residual))));
   const scores = rising(known.map(({ residual, widths }) => scoreOf(residual - biasLn, widths)));

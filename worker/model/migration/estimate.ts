@@ -21,7 +21,7 @@ import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate } fro
 import { betterWindow, forecastAssumptions } from "./wait.ts";
 
 /** Rises with every change of the models that changes an answer. */
-export const MODEL_VERSION = "2";
+export const MODEL_VERSION = "3";
 
 /** Digits kept: microseconds of a duration, whole bytes and pages, thousandths of the rest. */
 const DECIMALS = { ms: 3, count: 0, other: 3 };

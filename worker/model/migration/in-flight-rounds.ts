@@ -72,6 +72,7 @@ export function restOfRounds(seen: Seen, pace: Pace, scores: Scores, { iteration
     pending: last.remainingBytes,
     sinceMs: Math.max(0, last.elapsedMs - iterationStartMs),
     beforeMs: Number.POSITIVE_INFINITY,
+    windowMs: Number.POSITIVE_INFINITY,
     elapsedMs: 0,
   };
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -91,7 +92,16 @@ export function restOfRounds(seen: Seen, pace: Pace, scores: Scores, { iteration
   return { durationMs: untilMs, pendingBytes: loop.pending, stop: "time" };
 }
 
-type Loop = { pending: number; sinceMs: number; beforeMs: number; elapsedMs: number };
+type Loop = {
+  pending: number;
+  /** Since the present round began. */
+  sinceMs: number;
+  /** Length of the round before. */
+  beforeMs: number;
+  /** In which all that is pending was dirtied. */
+  windowMs: number;
+  elapsedMs: number;
+};
 
 /** Sends what is pending but for what is carried over; with auto-converge no longer than QEMU's timer lets it. */
 function nextRound(
@@ -108,7 +118,11 @@ function nextRound(
   const roundMs = loop.sinceMs + durationMs;
   const dirtied = pace.dirtied(roundMs) * speed;
   const left = Math.max(0, loop.pending - bytes);
-  loop.pending = left + dirtied - dirtiedTwice(pace.dirtied, { left, beforeMs: loop.beforeMs, roundMs });
+  // What was left over is no older than the scan of all that is pending takes: no more than U of that is dirty.
+  loop.windowMs = roundMs + Math.min(loop.windowMs, loop.beforeMs === Infinity ? Infinity : loop.pending / bytesPerMs);
+  const atMost = loop.windowMs === Infinity ? Infinity : pace.dirtied(loop.windowMs);
+  const twice = dirtiedTwice(pace.dirtied, { left, beforeMs: loop.beforeMs, roundMs });
+  loop.pending = Math.min(left + dirtied - twice, Math.max(dirtied, atMost));
   loop.elapsedMs += durationMs;
   loop.beforeMs = roundMs;
   loop.sinceMs = 0;

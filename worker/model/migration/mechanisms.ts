@@ -27,5 +27,10 @@ export const mechanisms: Record<Mechanism, MechanismModel> = {
   "pre-copy": { mechanism: "pre-copy", run: preCopy, phases: [...before, atSource("switchover"), split("post-copy")] },
   "post-copy": { mechanism: "post-copy", run: postCopy, phases: [...before, split("switchover"), split("post-copy")] },
   hybrid: { mechanism: "hybrid", run: hybrid, phases: [...before, split("switchover"), split("post-copy")] },
-  "stop-and-copy": { mechanism: "stop-and-copy", run: stopAndCopy, phases: [...before, atSource("switchover")] },
+  "stop-and-copy": {
+    mechanism: "stop-and-copy",
+    run: stopAndCopy,
+    // Local disks may follow after it.
+    phases: [...before, atSource("switchover"), split("post-copy")],
+  },
 };

@@ -10,10 +10,10 @@ type Rule = (estimate: MechanismEstimate, input: EstimateInput, known: Known) =>
 const CONVERGENCE_MIN = 0.5;
 
 /** A wired network in order loses less than one packet in ten thousand; more says that something is about to break. */
-export const LOSS_RATIO_MAX = 1e-4;
+const LOSS_RATIO_MAX = 1e-4;
 
 /** One post-copy in ten thousand may fail: a fleet of ten thousand moves a year then repairs or loses one VM a year by it. */
-export const FAILURE_PROBABILITY_MAX = 1e-4;
+const FAILURE_PROBABILITY_MAX = 1e-4;
 
 const blockers: Rule = (_, { vm }) =>
   vm.blockers === undefined || vm.blockers.length === 0

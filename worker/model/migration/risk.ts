@@ -15,7 +15,7 @@ const YEAR_MS = 365.25 * 86_400_000;
  * twice). A path between two hosts is cut for longer than a TCP connection lives more often: maintenance and failures of the
  * NICs, cables and switches on it, a few times a year.
  */
-export const FAILURES_PER_YEAR = { host: 1, link: 4 };
+const FAILURES_PER_YEAR = { host: 1, link: 4 };
 
 /**
  * A link that loses packets is on its way to failing: each per cent lost counts as a hundred times the rate. Nobody has
@@ -57,11 +57,6 @@ export function riskOf(exposedMs: number, rates: FailureRates): Risk | null {
 /** The probability of at least one failure in that time. */
 export function failureProbability(timeMs: number, failuresPerYear: number): number {
   return -Math.expm1((-failuresPerYear * timeMs) / YEAR_MS);
-}
-
-/** The part of a risk that loses the VM for good: the hosts', not the link's. */
-export function lossProbability(timeMs: number, { source, destination }: FailureRates): number {
-  return failureProbability(timeMs, source + destination);
 }
 
 /** Priors that stand in for rates not given. Only for what may become post-copy: nothing else depends on them. */

@@ -251,13 +251,18 @@ function recommend(
   const best = sound.find(({ finishMs }) => finishMs <= WORTH_RATIO * soonest) ?? given;
   const others = plans.filter(({ atATime }) => atATime !== best.atATime);
   const reasons = [
-    `${figures(best)}; one after the other as given, ${figures(given)}.`,
-    convergesUpTo === given.order.length
-      ? "All of them converge even with all at a time."
-      : `All of them converge with up to ${convergesUpTo} at a time.`,
+    `${figures(best)}${lost(best)}; one after the other as given, ${figures(given)}.`,
+    convergence(convergesUpTo, given),
     ...others.map((plan) => `${figures(plan)}${lost(plan)}.`),
   ];
   return { atATime: best.atATime, order: best.order, reasons };
+}
+
+function convergence(upTo: number, given: SeveralPlan): string {
+  if (upTo === 0) return `Not all of them converge with the whole link${lost(given)}.`;
+  return upTo === given.order.length
+    ? "All of them converge even with all at a time."
+    : `All of them converge with up to ${upTo} at a time.`;
 }
 
 function figures({ atATime, finishMs, meanFinishMs, transferredBytes }: SeveralPlan): string {

@@ -23,5 +23,6 @@ export function percent(ratio: number): string {
 
 /** A small probability as people say it. */
 export function oneIn(probability: number): string {
-  return probability <= 0 ? "no case" : `one case in ${Math.round(1 / probability).toLocaleString("en")}`;
+  if (probability <= 0) return "no case";
+  return `one case in ${String(Math.round(1 / probability)).replace(/\B(?=(\d{3})+$)/g, ",")}`;
 }

@@ -1,10 +1,11 @@
 // What a move would cost: the cost models' input made from a snapshot, and their answer as the advisor needs it.
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
+import { usablePoints } from "../migration/dirty-curve.ts";
 import type { Learned } from "../migration/estimate.ts";
 import { estimateMigration } from "../migration/index.ts";
 import type { EstimateAnswer, EstimateInput, MechanismEstimate } from "../migration/types.ts";
 import type { MigrationParameters } from "../wire/command.ts";
-import type { Disk } from "../wire/inventory.ts";
+import type { Disk, PowerModel } from "../wire/inventory.ts";
 import { vmCores } from "./state.ts";
 import { isDiskShared } from "./storage.ts";
 import type { PlanParameters, Rejection } from "./types.ts";
@@ -54,10 +55,16 @@ export function estimateInputFor(
   };
 }
 
+/** A power model that falls with load is a mistake in the inventory, of which an estimate's caller knows nothing. */
+function isRising(power: PowerModel): boolean {
+  const watts = "tableWatts" in power ? power.tableWatts : [power.idleWatts, power.peakWatts];
+  return watts.every((value, index) => value >= (watts[index - 1] ?? 0));
+}
+
 function estimateHostOf({ cpu, power, load }: SnapshotHost) {
   return {
     cores: Math.ceil(cpu.cores),
-    ...(power === undefined ? {} : { power }),
+    ...(power === undefined || !isRising(power) ? {} : { power }),
     ...(load.cpuUsedCores === undefined ? {} : { cpuUsedCores: Math.min(load.cpuUsedCores, Math.ceil(cpu.cores)) }),
   };
 }
@@ -65,7 +72,11 @@ function estimateHostOf({ cpu, power, load }: SnapshotHost) {
 function estimateVmOf(snapshot: Snapshot, vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost): EstimateInput["vm"] {
   const { memoryNonzeroBytes, memoryDirtyBytesPerSecond, memoryWorkingSetBytes, dirtyCurve } = vm.load;
   const cpuUsedCores = vmCores(snapshot, vm);
-  const points = dirtyCurve?.points ?? [];
+  // Sampled curves fall by noise and may pass the memory by it: an estimate takes none of either.
+  const points = usablePoints(dirtyCurve?.points ?? []).map(({ windowMs, bytes }) => ({
+    windowMs,
+    bytes: Math.min(vm.memoryBytes, bytes),
+  }));
   const disks = vm.disks ?? [];
   const blockers = [...(vm.blockers ?? []), ...disks.flatMap((disk) => diskBlockers(disk, from, to))];
   return {
@@ -74,11 +85,13 @@ function estimateVmOf(snapshot: Snapshot, vm: SnapshotVm, from: SnapshotHost, to
     ...(memoryNonzeroBytes === undefined
       ? {}
       : { nonzeroBytes: Math.min(vm.memoryBytes, Math.round(memoryNonzeroBytes)) }),
-    ...(memoryWorkingSetBytes === undefined ? {} : { workingSetBytes: Math.round(memoryWorkingSetBytes) }),
+    ...(memoryWorkingSetBytes === undefined
+      ? {}
+      : { workingSetBytes: Math.min(vm.memoryBytes, Math.round(memoryWorkingSetBytes)) }),
     ...(cpuUsedCores === null ? {} : { cpuUsedCores }),
     ...(points.length > 0 ? { dirtyCurve: points } : {}),
     ...(points.length === 0 && memoryDirtyBytesPerSecond !== undefined
-      ? { dirtyRateBytesPerSecond: memoryDirtyBytesPerSecond }
+      ? { dirtyRateBytesPerSecond: Math.min(vm.memoryBytes, memoryDirtyBytesPerSecond) }
       : {}),
     ...(vm.disks === undefined ? {} : { disks: disks.flatMap((disk) => estimateDiskOf(disk, from, to)) }),
     ...(blockers.length > 0 ? { blockers } : {}),

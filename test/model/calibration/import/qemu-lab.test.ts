@@ -9,6 +9,7 @@ describe("rows of the QEMU lab", () => {
     expect(rowOf(lab())).toEqual({
       line: 1,
       at: null,
+      subject: null,
       measured: { totalMs: 2500, downtimeMs: 62.5, transferredBytes: 320_000_000, lostVcpuSeconds: 0.5 },
       converged: true,
       input: {

@@ -15,6 +15,8 @@ export const drover: Shape = {
     // Absent: it has been completed.
     ...of("", "boolean", ["converged"]),
     ...of("", "time", ["at"]),
+    // The VM: many moves of one say much the same.
+    ...of("", "text", ["subject"]),
     ...of("vm.", "number", [
       "memoryBytes",
       "nonzeroBytes",

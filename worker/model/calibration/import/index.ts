@@ -22,6 +22,8 @@ type Measured = CalibrationOutcome["measured"];
 export type ImportedRow = {
   line: number;
   at: number | null;
+  /** Which VM it was, in the file's own words; null: not said. */
+  subject: string | null;
   input: EstimateInput;
   /** Null: not measured, or reported wrongly (`misreported.ts`). */
   measured: Measured;
@@ -90,7 +92,8 @@ function readRecord(record: SourceRecord, defaults: ImportDefaults): Omit<Import
   if (typeof at === "object" && at !== null) return at;
   const converged = fields["converged"] !== false;
   const measured = measuredOf(shape, fields, input, converged);
-  return "reason" in measured ? measured : { at, input, measured, converged };
+  const subject = typeof fields["subject"] === "string" ? fields["subject"] : null;
+  return "reason" in measured ? measured : { at, subject, input, measured, converged };
 }
 
 function refusalOf({ refusals }: Shape, record: SourceRecord): string | null {
@@ -134,7 +137,7 @@ function inputOf(shape: Shape, fields: Fields, mechanism: Mechanism): EstimateIn
     : { reason: problems.map(({ path, message }) => `${label(shape, path)}: ${message}`).join("; ") };
 }
 
-const OUTSIDE = ["at", "converged", "measured", "aside"];
+const OUTSIDE = ["at", "subject", "converged", "measured", "aside"];
 
 /** `vm.memoryBytes` into `vm: { memoryBytes }`. */
 function nested(fields: Fields): Record<string, unknown> {

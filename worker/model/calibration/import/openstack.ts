@@ -18,9 +18,11 @@ export const openstack: Shape = {
   refusals: [],
   derive: (fields, record) => {
     const bytes = fields["aside.diskBytes"];
+    // The names of its VMs are counted anew for each flavour.
+    const subject = `${textAt(record, "flavor")} ${textAt(record, "vm")}`;
     // Block migration copies the disk along; on shared storage there is nothing to copy.
     return textAt(record, "storage") === "block" && bytes !== undefined
-      ? { "vm.disks": [{ bytes, shared: false }] }
-      : {};
+      ? { subject, "vm.disks": [{ bytes, shared: false }] }
+      : { subject };
   },
 };

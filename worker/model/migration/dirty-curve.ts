@@ -15,18 +15,25 @@ const SHARE_MAX = 0.999;
  * decaying so that it ends at `capBytes`.
  */
 export function measuredCurve(points: readonly DirtyPoint[], capBytes: number): DirtyCurve {
+  return curveThrough(points)(capBytes);
+}
+
+/** The same for any number of caps: what the points alone decide is worked out once. */
+export function curveThrough(points: readonly DirtyPoint[]): (capBytes: number) => DirtyCurve {
   const [first, second] = points;
   const last = points.at(-1);
   if (first === undefined || second === undefined || last === undefined)
     throw new RangeError("a measured dirty curve needs at least two points; use saturatingCurve for one");
   const left = tangentCurve(first, slope(first, second));
   const lastSlope = slopeBeyond(points, last);
-  const room = capBytes - last.bytes;
-  return (windowMs) => {
-    if (windowMs <= first.windowMs) return Math.min(capBytes, left(windowMs));
-    if (windowMs <= last.windowMs) return Math.min(capBytes, between(points, windowMs));
-    if (room <= 0) return capBytes;
-    return last.bytes - room * Math.expm1((-lastSlope * (windowMs - last.windowMs)) / room);
+  return (capBytes) => {
+    const room = capBytes - last.bytes;
+    return (windowMs) => {
+      if (windowMs <= first.windowMs) return Math.min(capBytes, left(windowMs));
+      if (windowMs <= last.windowMs) return Math.min(capBytes, between(points, windowMs));
+      if (room <= 0) return capBytes;
+      return last.bytes - room * Math.expm1((-lastSlope * (windowMs - last.windowMs)) / room);
+    };
   };
 }
 

@@ -1,5 +1,5 @@
 // What a guest dirties in one scenario: the curve that was measured, or one drawn through the little that was.
-import { measuredCurve, saturatingCurve } from "./dirty-curve.ts";
+import { saturatingCurve } from "./dirty-curve.ts";
 import type { DirtyCurve } from "./dirty-curve.ts";
 import type { Scores } from "./draws.ts";
 import * as prior from "./priors.ts";
@@ -14,7 +14,7 @@ export function dirtyingOf(known: Known, nonzeroBytes: number, scores: Scores) {
   const scale = known.dirtyGrowthRatio * Math.exp(dirty.lnSd * scores.normal.dirty);
   if (dirty.from === "curve") {
     const dirtiedMax = Math.min(memoryBytes, Math.max(nonzeroBytes, dirty.points.at(-1)?.bytes ?? 0));
-    const curve = measuredCurve(dirty.points, dirtiedMax / scale);
+    const curve = dirty.curve(dirtiedMax / scale);
     const dirtied: DirtyCurve = (windowMs) => Math.min(dirtiedMax, scale * curve(windowMs));
     return { dirtied, dirtiedMax };
   }

@@ -34,6 +34,8 @@ export function postCopyFrom(scenario: Scenario, end: RoundsEnd, stopRule: StopR
     resumeMs: resume.durationMs,
     phaseMs: { ...all.phaseMs, "post-copy": resume.durationMs },
     remoteFaults: resume.remoteFaults,
+    remoteFaultRatio: resume.faultRatio,
+    stallMs: resume.stallMs,
     lostVcpuSeconds: all.lostVcpuSeconds + resume.lostVcpuSeconds,
   };
 }
@@ -57,6 +59,8 @@ function withoutDisks({ setupMs: setup, disksMs: disks }: Scenario): Course {
     pages: 0,
     zeroPages: 0,
     remoteFaults: 0,
+    remoteFaultRatio: 0,
+    stallMs: 0,
     lostVcpuSeconds: 0,
     rounds: [],
   };
@@ -125,6 +129,8 @@ function course(scenario: Scenario, end: RoundsEnd, { stopRule, converged, downt
     pages: end.pages + end.normalBytes / scenario.pageBytes,
     zeroPages: end.zeroPages + end.zeroBytes / scenario.pageBytes,
     remoteFaults: 0,
+    remoteFaultRatio: 0,
+    stallMs: 0,
     lostVcpuSeconds: end.lostVcpuSeconds,
     rounds: end.rounds,
   };

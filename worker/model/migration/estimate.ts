@@ -17,14 +17,14 @@ import { exposureMs, failureRates, riskAssumptions, riskOf } from "./risk.ts";
 import type { FailureRates } from "./risk.ts";
 import { scenarioOf } from "./scenario.ts";
 import type { Course, Scenario } from "./scenario.ts";
-import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate } from "./types.ts";
+import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate, Quantity } from "./types.ts";
 import { betterWindow, forecastAssumptions } from "./wait.ts";
 
 /** Rises with every change of the models that changes an answer. */
 export const MODEL_VERSION = "3";
 
-/** Digits kept: microseconds of a duration, whole bytes and pages, thousandths of the rest. */
-const DECIMALS = { ms: 3, count: 0, other: 3 };
+/** Digits kept: microseconds of a duration, whole bytes and pages, thousandths of the rest, more of a share. */
+const DECIMALS = { ms: 3, count: 0, other: 3, ratio: 6 };
 
 /** What the outcomes of a cluster have taught. */
 export type Learned = { cluster: string; calibration: Calibration };
@@ -98,7 +98,7 @@ function estimateOne(model: MechanismModel, scenarios: Scenarios, failures: Fail
   const all = scenarios.draws.map((scenario) => ({ scenario, course: withDisks(scenario, model.run) }));
   const ending = alike(all, median);
   const courses = ending.map(({ course }) => course);
-  const over = (decimals: number, value: (course: Course, scenario: Scenario) => number) =>
+  const over: Over = (decimals, value) =>
     quantiles(
       ending.map(({ course, scenario }) => value(course, scenario)),
       decimals,
@@ -117,6 +117,8 @@ function estimateOne(model: MechanismModel, scenarios: Scenarios, failures: Fail
     zeroPages: over(DECIMALS.count, ({ zeroPages }) => zeroPages),
     diskBytes: over(DECIMALS.count, (course, scenario) => disksSent(scenario, course).bytes),
     remoteFaults: over(DECIMALS.count, ({ remoteFaults }) => remoteFaults),
+    remoteFaultRatio: over(DECIMALS.ratio, ({ remoteFaultRatio }) => remoteFaultRatio),
+    stallMs: over(DECIMALS.ms, ({ stallMs }) => stallMs),
     lostVcpuSeconds: over(DECIMALS.other, ({ lostVcpuSeconds }) => lostVcpuSeconds),
     energyJoules: over(DECIMALS.other, (course, scenario) =>
       energyJoules(scenario, course, disksSent(scenario, course).bytes),
@@ -129,18 +131,18 @@ function estimateOne(model: MechanismModel, scenarios: Scenarios, failures: Fail
       .map((phase) => ({ ...phase, durationMs: over(DECIMALS.ms, ({ phaseMs }) => phaseMs[phase.name]) }))
       .filter(({ durationMs }) => durationMs.p90 > 0),
     risk: riskOf(exposureMs(model.phases, courses), failures),
-    storage:
-      scenarios.median.disks.bytes === 0
-        ? null
-        : {
-            extraBytes: over(DECIMALS.count, (course, scenario) => disksSent(scenario, course).extraBytes),
-            sequentialExtraBytes: over(
-              DECIMALS.count,
-              (course, scenario) => disksSent(scenario, course).sequentialExtraBytes,
-            ),
-          },
+    storage: scenarios.median.disks.bytes === 0 ? null : storageOver(over),
     calibration: null,
     rejected: null,
+  };
+}
+
+type Over = (decimals: number, value: (course: Course, scenario: Scenario) => number) => Quantity;
+
+function storageOver(over: Over): MechanismEstimate["storage"] {
+  return {
+    extraBytes: over(DECIMALS.count, (course, scenario) => disksSent(scenario, course).extraBytes),
+    sequentialExtraBytes: over(DECIMALS.count, (course, scenario) => disksSent(scenario, course).sequentialExtraBytes),
   };
 }
 

@@ -32,7 +32,15 @@ export function defaultDeadlineMs(nonzeroBytes: number, bytesPerSecond: number):
   return Math.min(86_400_000, Math.max(90_000, Math.ceil((3000 * nonzeroBytes) / bytesPerSecond)));
 }
 
-/** The parameters with which a mechanism is run: QEMU before 10.1 refuses multifd together with post-copy. */
+/**
+ * The parameters with which a mechanism is run: QEMU before 10.1 refuses multifd together with what may become post-copy. The
+ * same object where nothing changes.
+ */
 export function parametersFor(mechanism: Mechanism, parameters: MigrationParameters): MigrationParameters {
-  return mechanism === "post-copy" || mechanism === "hybrid" ? { ...parameters, multifdChannels: 0 } : parameters;
+  const { multifdChannels, onDeadline, postCopyAfterMs } = parameters;
+  const mayPostCopy =
+    mechanism === "post-copy" ||
+    mechanism === "hybrid" ||
+    (mechanism === "pre-copy" && (onDeadline === "post-copy" || postCopyAfterMs !== null));
+  return mayPostCopy && multifdChannels > 0 ? { ...parameters, multifdChannels: 0 } : parameters;
 }

@@ -142,6 +142,8 @@ export function postCopy(before: Scenario): Course {
     pages: resume.pages,
     zeroPages: resume.zeroPages,
     remoteFaults: resume.remoteFaults,
+    remoteFaultRatio: resume.faultRatio,
+    stallMs: resume.stallMs,
     lostVcpuSeconds: resume.lostVcpuSeconds,
     rounds: [],
   };

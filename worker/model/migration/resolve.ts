@@ -2,7 +2,7 @@
 import type { MigrationParameters } from "../wire/command.ts";
 import type { DriverName, Hypervisor } from "../wire/common.ts";
 import { MIB, PAGE_BYTES } from "../units.ts";
-import { usablePoints } from "./dirty-curve.ts";
+import { curveThrough, usablePoints } from "./dirty-curve.ts";
 import { resolveEnergy } from "./energy.ts";
 import type { EnergyModel } from "./energy.ts";
 import type { XenPolicyName } from "./full-pass.ts";
@@ -18,7 +18,7 @@ import type { Assumption, DirtyPoint, EstimateInput } from "./types.ts";
 
 /** How U(t) is known. */
 export type DirtyKnowledge =
-  | { from: "curve"; points: DirtyPoint[]; lnSd: number }
+  | { from: "curve"; points: DirtyPoint[]; curve: ReturnType<typeof curveThrough>; lnSd: number }
   | { from: "point"; point: DirtyPoint; lnSd: number; workingSetBytes: number | null };
 
 /** An estimate's input with nothing missing. */
@@ -151,7 +151,7 @@ function resolveDirtying({ vm }: EstimateInput, nonzeroBytes: number, note: Note
   const points = usablePoints(vm.dirtyCurve ?? []);
   if (points.length >= 2) {
     const lnSd = Math.max(prior.DIRTY_LN_SD.curveLeast, prior.DIRTY_LN_SD.rate / Math.sqrt(points.length));
-    return { from: "curve", points, lnSd };
+    return { from: "curve", points, curve: curveThrough(points), lnSd };
   }
   const workingSetBytes = vm.workingSetBytes ?? null;
   if (workingSetBytes === null)

@@ -87,6 +87,10 @@ export type Course = {
   pages: number;
   zeroPages: number;
   remoteFaults: number;
+  /** Of the pages that the guest uses. */
+  remoteFaultRatio: number;
+  /** Time in which the guest stands still at the destination for missing pages. */
+  stallMs: number;
   lostVcpuSeconds: number;
   rounds: Round[];
 };
@@ -104,22 +108,22 @@ const between = ({ least, most }: { least: number; most: number }, at: number): 
 
 /** The scenario at these scores; `parameters` as the mechanism is run with. */
 export function scenarioOf(known: Known, parameters: MigrationParameters, scores: Scores): Scenario {
-  const spread = (lnSd: number, source: keyof Scores["normal"]) => Math.exp(lnSd * scores.normal[source]);
-  const nonzeroBytes = Math.min(known.memoryBytes, known.nonzeroBytes * spread(known.nonzeroLnSd, "nonzero"));
+  const z = scores.normal;
+  const nonzeroBytes = Math.min(known.memoryBytes, known.nonzeroBytes * Math.exp(known.nonzeroLnSd * z.nonzero));
   const { platform } = known;
-  const { linkFactor, sender, pace } = paceOf(known, parameters, spread);
+  const { linkFactor, sender, pace } = paceOf(known, parameters, z);
   const burstSender = sender * (prior.BURST_BYTES_PER_SECOND[platform] / prior.STREAM_BYTES_PER_SECOND);
   const burstLine = Math.max(
     Math.min(burstSender, known.shareBytesPerSecond * linkFactor),
     Math.min(burstSender, known.spareBytesPerSecond * linkFactor),
   );
-  const burstFactor = spread(prior.BURST_LN_SD, "burst");
+  const burstFactor = Math.exp(prior.BURST_LN_SD * z.burst);
   const switchover = prior.SWITCHOVER[known.hypervisor];
   const handoverLnSd = platform === "simulated" ? prior.HANDOVER.lnSd.simulated : prior.HANDOVER.lnSd.real;
-  const handoverMs = known.resumedByAgents ? prior.HANDOVER.ms * spread(handoverLnSd, "handover") : 0;
+  const handoverMs = known.resumedByAgents ? prior.HANDOVER.ms * Math.exp(handoverLnSd * z.handover) : 0;
   const { dirtied, dirtiedMax } = dirtyingOf(known, nonzeroBytes, scores);
   const headers = wire(known, parameters);
-  const setupMs = setupMsOf(known) * spread(prior.SETUP_LN_SD, "setup");
+  const setupMs = setupMsOf(known) * Math.exp(prior.SETUP_LN_SD * z.setup);
   const storage = storageOf(known, pace, scores, parameters.deadlineMs - setupMs);
   return {
     hypervisor: known.hypervisor,
@@ -140,27 +144,25 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
     setupMs,
     skipsAheadOfScan: known.skipsAheadOfScan,
     ...storage,
-    switchoverMs: switchover.ms * spread(switchover.lnSd, "switchover") + handoverMs + known.rttMs,
+    switchoverMs: switchover.ms * Math.exp(switchover.lnSd * z.switchover) + handoverMs + known.rttMs,
     burstMsPerByte: burst(burstLine, prior.BURST_BYTES_PER_SECOND[platform], burstFactor),
-    firstTouchMsPerByte: (prior.FIRST_TOUCH.msPerMib[platform] / MIB) * spread(prior.FIRST_TOUCH.lnSd, "firstTouch"),
-    discardMsPerByte: (prior.DISCARD.msPerMib[platform] / MIB) * spread(prior.DISCARD.lnSd, "burst"),
+    firstTouchMsPerByte: (prior.FIRST_TOUCH.msPerMib[platform] / MIB) * Math.exp(prior.FIRST_TOUCH.lnSd * z.firstTouch),
+    discardMsPerByte: (prior.DISCARD.msPerMib[platform] / MIB) * Math.exp(prior.DISCARD.lnSd * z.burst),
     endNormalRatio: Math.min(1, (nonzeroBytes / known.memoryBytes) * between(SCATTER, scores.scatter)),
     endNormalMaxBytes: prior.TAIL_RATIO * known.memoryBytes * between(SCATTER, scores.scatter),
     lateness: between(LATENESS, scores.lateness),
-    ...postCopyOf(known, parameters, pace, spread(prior.FAULT_LN_SD, "fault")),
-    brownoutRatio: Math.min(1, prior.BROWNOUT_RATIO * spread(prior.BROWNOUT_LN_SD, "brownout")),
+    ...postCopyOf(known, parameters, pace, Math.exp(prior.FAULT_LN_SD * z.fault)),
+    brownoutRatio: Math.min(1, prior.BROWNOUT_RATIO * Math.exp(prior.BROWNOUT_LN_SD * z.brownout)),
     energy: known.energy,
-    energyFactor: spread(prior.ENERGY.lnSd[known.energy.from], "energy"),
+    energyFactor: Math.exp(prior.ENERGY.lnSd[known.energy.from] * z.energy),
   };
 }
 
-type Spread = (lnSd: number, source: keyof Scores["normal"]) => number;
-
-function paceOf(known: Known, { multifdChannels }: MigrationParameters, spread: Spread) {
+function paceOf(known: Known, { multifdChannels }: MigrationParameters, z: Scores["normal"]) {
   const sender = senderBytesPerSecond(known.hypervisor, multifdChannels);
-  const linkFactor = spread(known.linkLnSd, "link");
+  const linkFactor = Math.exp(known.linkLnSd * z.link);
   const fresh =
-    prior.FRESH_BYTES_PER_SECOND[known.platform] * Math.max(1, multifdChannels) * spread(prior.FRESH_LN_SD, "fresh");
+    prior.FRESH_BYTES_PER_SECOND[known.platform] * Math.max(1, multifdChannels) * Math.exp(prior.FRESH_LN_SD * z.fresh);
   const pace = rates(known.shareBytesPerSecond * linkFactor, sender, known.capBytesPerSecond, fresh);
   return { linkFactor, sender, pace };
 }
@@ -200,8 +202,24 @@ function postCopyOf(
   };
 }
 
+/** Nothing to copy. */
+const NO_DISKS = {
+  disks: {
+    bytes: 0,
+    beforeMs: 0,
+    afterMs: 0,
+    extraBytes: 0,
+    sequentialExtraBytes: 0,
+    mirroredBytesPerSecond: 0,
+    bytesPerSecond: 0,
+  },
+  disksMs: 0,
+  disksReady: true,
+};
+
 /** The disks, copied within the link, each within max-bandwidth and within what disks do; `untilMs` is left for it. */
 function storageOf(known: Known, pace: Rates, scores: Scores, untilMs: number) {
+  if (known.storage.disks.length === 0) return NO_DISKS;
   const { dirty, nonzero, link } = scores.normal;
   const each = Math.min(
     known.capBytesPerSecond ?? Number.POSITIVE_INFINITY,

@@ -186,6 +186,10 @@ export const mechanismEstimate = z
     zeroPages: quantity,
     diskBytes: quantity,
     remoteFaults: quantity,
+    /** Of the pages that the guest uses within ten seconds of its own, those that it had to wait for. */
+    remoteFaultRatio: quantity,
+    /** How far the guest is behind, for missing pages, when all have come. */
+    stallMs: quantity,
     lostVcpuSeconds: quantity,
     energyJoules: quantity,
     /** The median course. */

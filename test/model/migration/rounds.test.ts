@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { estimateMigration } from "../../../worker/model/migration/index.ts";
-import { olderThan } from "../../../worker/model/migration/resolve.ts";
+import { olderThan } from "../../../worker/model/migration/resolve-stream.ts";
 import { qemuRounds } from "../../../worker/model/migration/rounds.ts";
 import type { Scenario } from "../../../worker/model/migration/scenario.ts";
 import { GIB, MIB } from "../../../worker/model/units.ts";

@@ -2,7 +2,7 @@
 import type { MigrationParameters } from "../wire/command.ts";
 import type { Mechanism } from "../wire/common.ts";
 import { senderBytesPerSecond } from "./link.ts";
-import { olderThan } from "./resolve.ts";
+import { olderThan } from "./resolve-stream.ts";
 import type { EstimateInput } from "./types.ts";
 
 export type CommandRun = {

@@ -4,7 +4,7 @@ import type { MigrationParameters } from "../wire/command.ts";
 import type { Mechanism } from "../wire/common.ts";
 import { commandRun, switchoverBytesPerSecond } from "./command-run.ts";
 import type { CommandRun } from "./command-run.ts";
-import { olderThan } from "./resolve.ts";
+import { olderThan } from "./resolve-stream.ts";
 import type { EstimateInput, HypervisorCommands } from "./types.ts";
 import { virshCommands } from "./virsh.ts";
 

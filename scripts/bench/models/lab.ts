@@ -76,7 +76,6 @@ function rowOf(row: LabRow): Row {
   const mechanism = MECHANISMS[row.spec.mech] ?? "pre-copy";
   const { result } = row;
   const ms = (value: number | null | undefined) => (typeof value === "number" ? value * 1000 : null);
-  const lost = result["lost_work_s"];
   return {
     id: row.id,
     case: "qemu-lab",
@@ -94,11 +93,20 @@ function rowOf(row: LabRow): Row {
       totalMs: row.converged ? ms(result["total_time_s"]) : null,
       bytes: row.converged ? (result["ram_transferred_bytes"] ?? null) : null,
       downtimeMs: row.converged ? ms(result["event_blackout_s"]) : null,
-      // Under −0.1 the guest's rate was not yet steady when it was measured (README of the data).
-      lostVcpuSeconds: typeof lost === "number" && lost >= -0.1 ? lost : null,
+      lostVcpuSeconds: lostVcpuSeconds(row, mechanism),
       converged: row.converged,
     },
   };
+}
+
+/**
+ * Seconds of the guest's undisturbed work; under −0.1 its rate was not yet steady when it was measured (README of the data). A
+ * guest that stands still from beginning to end has lost nothing besides its downtime.
+ */
+function lostVcpuSeconds({ result, pre }: LabRow, mechanism: Mechanism): number | null {
+  const lost = result["lost_work_s"];
+  if (typeof lost !== "number" || lost < -0.1 || mechanism === "stop-and-copy") return null;
+  return lost * Math.max(1, pre.vcpu_util);
 }
 
 function circumstances({ spec, link_mbit, concurrent_with }: LabRow, mechanism: Mechanism) {

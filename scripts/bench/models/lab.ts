@@ -57,8 +57,9 @@ const PAGE_BYTES = 4096;
 const LOOPBACK_BYTES_PER_SECOND = 2e9;
 /** What the guest writes before the migration starts, while the collector samples. */
 const COLLECTING_MS = 1400;
-/** The kernel's and the programs' own non-zero pages in the lab's guest. */
-const GUEST_BYTES = { fixed: 51.8 * MIB, perMemoryByte: 0.0504 };
+/** The kernel's and the programs' own non-zero pages in the lab's guest: more of a small guest than of a larger one. */
+const guestBytes = (memoryBytes: number): number =>
+  Math.min(51.8 * MIB + 0.0504 * memoryBytes, 70.6 * MIB + 0.0137 * memoryBytes);
 /** Where the configured workload's curve is sampled. */
 const WINDOWS_MS = [10, 30, 100, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000, 8000, 12_000, 20_000, 40_000];
 
@@ -164,7 +165,7 @@ function workloadVm(row: LabRow) {
   const filled = spec.content === "zero" ? 0 : spec.fill_mib * MIB;
   // Pages of the working set that were zero before the guest wrote to them.
   const zeroShare = 1 - Math.min(1, filled / Math.max(1, spec.ws_mib * MIB));
-  const atFirst = GUEST_BYTES.fixed + GUEST_BYTES.perMemoryByte * memoryBytes + filled;
+  const atFirst = guestBytes(memoryBytes) + filled;
   // The first pass meets a page that was zero when it began, and is not when its turn comes, as a normal one: half of its time.
   const firstPassMs = (1000 * atFirst) / (spec.bw_mibps * MIB);
   const nonzeroBytes = atFirst + zeroShare * dirtied(COLLECTING_MS + firstPassMs / 2);
@@ -179,7 +180,7 @@ function workloadVm(row: LabRow) {
 
 /** Random content does not shrink; the rest of a guest to about a quarter. */
 function compressionRatioOf({ spec }: LabRow): number {
-  const rest = GUEST_BYTES.fixed + GUEST_BYTES.perMemoryByte * spec.ram_mib * MIB;
+  const rest = guestBytes(spec.ram_mib * MIB);
   const random = spec.content === "random" ? spec.fill_mib * MIB : 0;
   return (random + rest) / (random + rest / 4);
 }

@@ -7,6 +7,7 @@ import { inputOf, numberOf, tableOf } from "./rows.ts";
 import type { Row } from "./rows.ts";
 
 const PAGE_BYTES = 4096;
+const MEMORY_BYTES = 8 * GIB;
 const VCPUS = 4;
 /** No wire: the hosts' memory is the limit. */
 const LOOPBACK_BYTES_PER_SECOND = 4e9;
@@ -19,24 +20,29 @@ const THREAD_SECONDS = [2, 4, 8, 15, 30, 60, 120, 250, 400];
 
 type Scenario = { mechanism: Mechanism; threads: number; parameters: Record<string, unknown> };
 
-const SCENARIOS: Record<string, Scenario> = {
-  Precopy_Convergent: { mechanism: "pre-copy", threads: 4, parameters: {} },
-  Autoconverge_16T: { mechanism: "pre-copy", threads: 16, parameters: { autoConverge: true } },
-  Postcopy_4T: { mechanism: "post-copy", threads: 4, parameters: {} },
-  Postcopy_Late_16T_25s: {
-    mechanism: "hybrid",
-    threads: 16,
-    parameters: { preCopyRounds: 100, postCopyAfterMs: 25_000 },
-  },
-  Stop_Copy_4T: { mechanism: "stop-and-copy", threads: 4, parameters: {} },
-};
+/** What a scenario's name says: `Postcopy_Late_16T_25s` is post-copy after 25 s with 16 client threads; null: nothing known. */
+function scenarioOf(name: string): Scenario | null {
+  const number = (pattern: RegExp) => Number(pattern.exec(name)?.[1] ?? Number.NaN);
+  const afterMs = number(/_(\d+)s(_|$)/) * 1000;
+  // Four threads where it is not said; those that do not converge were made so by sixteen.
+  const threads = number(/_(\d+)T(_|$)/) || (/non.?conv/i.test(name) ? 16 : 4);
+  const parameters = {};
+  if (/^auto.?conv/i.test(name)) return { mechanism: "pre-copy", threads, parameters: { autoConverge: true } };
+  if (/^post.?copy/i.test(name) && afterMs > 0)
+    return { mechanism: "hybrid", threads, parameters: { preCopyRounds: 100, postCopyAfterMs: afterMs } };
+  if (/^post.?copy/i.test(name)) return { mechanism: "post-copy", threads, parameters };
+  if (/^stop/i.test(name)) return { mechanism: "stop-and-copy", threads, parameters };
+  return /^pre.?copy/i.test(name) ? { mechanism: "pre-copy", threads, parameters } : null;
+}
 
 type Table = Record<string, string>[];
 
 export function thesisRows(folder: string): Row[] {
   const migrations = tableOf(folder, "qemu-thesis", "migrations.csv");
   const iterations = tableOf(folder, "qemu-thesis", "iterations.csv");
-  return Object.entries(SCENARIOS).flatMap(([name, scenario]) => {
+  return [...new Set(migrations.map((row) => row["scenario"] ?? ""))].flatMap((name) => {
+    const scenario = scenarioOf(name);
+    if (scenario === null) return [];
     const others = (table: Table) => table.filter((row) => row["scenario"] !== name);
     const input = scenarioInput(scenario, others(migrations), others(iterations));
     return migrations
@@ -64,7 +70,6 @@ export function thesisRows(folder: string): Row[] {
 }
 
 function scenarioInput({ mechanism, threads, parameters }: Scenario, migrations: Table, iterations: Table) {
-  const memoryBytes = 8 * GIB;
   return inputOf({
     hypervisor: "kvm",
     driver: "qmp",
@@ -72,8 +77,8 @@ function scenarioInput({ mechanism, threads, parameters }: Scenario, migrations:
     accelerator: "kvm",
     resumedBy: "hypervisor",
     vm: {
-      memoryBytes,
-      nonzeroBytes: Math.min(memoryBytes, Math.round(nonzeroPages(threads, migrations, iterations) * PAGE_BYTES)),
+      memoryBytes: MEMORY_BYTES,
+      ...nonzeroOf(threads, migrations, iterations),
       vcpus: VCPUS,
       cpuUsedCores: Math.min(VCPUS, threads * CORES_PER_THREAD),
       dirtyCurve: loadCurve(threads, iterations),
@@ -85,15 +90,17 @@ function scenarioInput({ mechanism, threads, parameters }: Scenario, migrations:
   });
 }
 
-const threadsOf = (row: Record<string, string>): number => SCENARIOS[row["scenario"] ?? ""]?.threads ?? Number.NaN;
+const of = (row: Record<string, string>): Scenario | null => scenarioOf(row["scenario"] ?? "");
+const threadsOf = (row: Record<string, string>): number => of(row)?.threads ?? Number.NaN;
 
-/** Normal pages of migrations under the same load that sent every page once, or of the first round of the others. */
-function nonzeroPages(threads: number, migrations: Table, iterations: Table): number {
+/** Normal pages of migrations under the same load that sent every page once, or of the first round of the others, if any. */
+function nonzeroOf(threads: number, migrations: Table, iterations: Table): { nonzeroBytes?: number } {
   const once = migrations.filter(
-    (row) => threadsOf(row) === threads && ["Postcopy_4T", "Stop_Copy_4T"].includes(row["scenario"] ?? ""),
+    (row) => threadsOf(row) === threads && ["post-copy", "stop-and-copy"].includes(of(row)?.mechanism ?? ""),
   );
   const rounds = iterations.filter((row) => threadsOf(row) === threads && row["sync"] === "2");
-  return median((once.length > 0 ? once : rounds).map((row) => Number(row["normal"])));
+  const pages = median((once.length > 0 ? once : rounds).map((row) => Number(row["normal"])));
+  return Number.isNaN(pages) ? {} : { nonzeroBytes: Math.min(MEMORY_BYTES, Math.round(pages * PAGE_BYTES)) };
 }
 
 /**

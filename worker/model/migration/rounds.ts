@@ -67,7 +67,8 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
     const deltaRatio = deltaShare(scenario, loop.seenMs, loop.beforeMs);
     const pass = round === 1 ? firstPass(scenario, threshold, late) : nextPass(scenario, end, carried, deltaRatio);
     const durationMs = Math.max(0, Math.min(pass.durationMs, limit.untilMs - end.elapsedMs));
-    const logged = loggedBytes(scenario, durationMs, loop.beforeMs) * speed(scenario, throttle);
+    // A guest that is slowed does in this time what it does in a part of it.
+    const logged = loggedBytes(scenario, durationMs * speed(scenario, throttle), loop.beforeMs);
     const dirtied = Math.min(scenario.dirtiedMaxBytes, logged);
     if (durationMs < pass.durationMs) return cutShort(scenario, end, { pass, durationMs, dirtied }, throttle);
     const before = end.normalBytes + end.zeroBytes;
@@ -78,8 +79,9 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
     if (pending <= (deltaRatio > 0 ? loop.point.threshold : threshold)) return { ...end, stop: "threshold" };
     if (round >= limit.rounds) return { ...end, stop: "rounds" };
     if (round === 1) loop.point = switchPoint(scenario, scenario.rates.roundsBytesPerSecond);
+    const mightRise = mayRise(scenario, throttle);
     steer(scenario, throttle, dirtied, pass);
-    const steady = !mayRise(scenario, throttle) && Math.abs(before - pending) <= STEADY_RATIO * pending;
+    const steady = !mightRise && Math.abs(before - pending) <= STEADY_RATIO * pending;
     if (unlimited && (steady || round >= ROUNDS_MAX))
       repeat(scenario, end, { untilMs: limit.untilMs, carried, deltaRatio }, throttle);
   }

@@ -119,8 +119,8 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
   );
   const burstFactor = Math.exp(prior.BURST_LN_SD * z.burst);
   const switchover = prior.SWITCHOVER[known.hypervisor];
-  const handoverLnSd = platform === "simulated" ? prior.HANDOVER.lnSd.simulated : prior.HANDOVER.lnSd.real;
-  const handoverMs = known.resumedByAgents ? prior.HANDOVER.ms * Math.exp(handoverLnSd * z.handover) : 0;
+  const handover = platform === "simulated" ? prior.HANDOVER.simulated : prior.HANDOVER.real;
+  const handoverMs = known.resumedByAgents ? handover.ms * Math.exp(handover.lnSd * z.handover) : 0;
   const { dirtied, dirtiedMax } = dirtyingOf(known, nonzeroBytes, scores);
   const headers = wire(known, parameters);
   const setupMs = setupMsOf(known) * Math.exp(prior.SETUP_LN_SD * z.setup);

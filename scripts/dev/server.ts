@@ -11,6 +11,10 @@ export type DevOptions = {
   port: number;
   /** Where database and keys are kept; made when it is not there. */
   stateDir: string;
+  /** False: the scheduled handler runs only when it is told to. True unless given. */
+  isScheduled?: boolean;
+  /** Where workerd's inspector listens; nowhere unless given. */
+  inspectorPort?: number;
 };
 
 export type Dev = {
@@ -31,12 +35,13 @@ const SCHEDULE_MS = 60_000;
 /** workerd is given this long to end by itself, ms. */
 const STOP_MS = 5000;
 
-export async function startDev({ port, stateDir }: DevOptions): Promise<Dev> {
+export async function startDev({ port, stateDir, isScheduled = true, inspectorPort }: DevOptions): Promise<Dev> {
   const state = resolve(stateDir);
   mkdirSync(state, { recursive: true });
   const token = adminToken(state);
   const signingKey = kept(join(state, "command-signing-key"), () => `whsk_${randomBytes(32).toString("base64")}`).value;
-  const miniflare = await startMiniflare(port, state, { ADMIN_TOKEN: token.value, COMMAND_SIGNING_KEY: signingKey });
+  const secrets = { ADMIN_TOKEN: token.value, COMMAND_SIGNING_KEY: signingKey };
+  const miniflare = await startMiniflare(port, state, secrets, inspectorPort);
   try {
     const url = (await miniflare.ready).origin;
     await applyMigrations(await miniflare.getD1Database("DB"));
@@ -44,9 +49,7 @@ export async function startDev({ port, stateDir }: DevOptions): Promise<Dev> {
     const runSchedule = async (): Promise<void> => {
       await worker.scheduled({ cron: "* * * * *" });
     };
-    const timer = setInterval(() => {
-      runSchedule().catch((error: unknown) => console.error("scheduled:", error));
-    }, SCHEDULE_MS);
+    const timer = isScheduled ? setInterval(reported(runSchedule), SCHEDULE_MS) : undefined;
     return {
       url,
       adminToken: token.value,
@@ -64,8 +67,17 @@ export async function startDev({ port, stateDir }: DevOptions): Promise<Dev> {
   }
 }
 
+const reported = (runSchedule: () => Promise<void>) => (): void => {
+  runSchedule().catch((error: unknown) => console.error("scheduled:", error));
+};
+
 /** Bindings, Workflows and triggers are those of wrangler.toml; only what a developer's machine needs is different. */
-async function startMiniflare(port: number, state: string, secrets: Record<string, string>): Promise<Miniflare> {
+async function startMiniflare(
+  port: number,
+  state: string,
+  secrets: Record<string, string>,
+  inspectorPort: number | undefined,
+): Promise<Miniflare> {
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
   const { modulesRules: _, ...options } = workerOptions;
   return new Miniflare(
@@ -73,6 +85,7 @@ async function startMiniflare(port: number, state: string, secrets: Record<strin
       ...options,
       host: "127.0.0.1",
       port,
+      ...(inspectorPort === undefined ? {} : { inspectorPort }),
       cf: false,
       log: new Log(LogLevel.WARN),
       resourcePersistencePath: state,

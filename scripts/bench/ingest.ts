@@ -1,10 +1,11 @@
 // `POST /v1/telemetry` through workerd and a local D1: what a batch costs, against an answer that does nothing.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { startDev } from "../dev/server.ts";
 import { report, seeded } from "./report.ts";
+import { workerdCpuSeconds } from "./telemetry/cpu.ts";
 
 const HOSTS = 8;
 const VMS = 20;
@@ -25,23 +26,6 @@ const VM_METRICS = [
 ];
 const SERIES = HOST_METRICS.length + VMS * VM_METRICS.length;
 const BATCHES = 15;
-
-/** CPU seconds of the workerd processes that this one has started. */
-function workerdCpuSeconds(): number {
-  const ticks = readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map((pid) => {
-      try {
-        const [, comm, rest] = /^\d+ \((.*)\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
-        const fields = (rest ?? "").split(" ");
-        const isOurs = comm === "workerd" && Number(fields[1]) === process.pid;
-        return isOurs ? Number(fields[11]) + Number(fields[12]) : 0;
-      } catch {
-        return 0;
-      }
-    });
-  return ticks.reduce((sum, each) => sum + each, 0) / 100;
-}
 
 function bodyOf(host: string, batch: number, scrapes: number, random: () => number): Uint8Array<ArrayBuffer> {
   const last = Date.now() - (BATCHES - batch) * scrapes * 15_000;

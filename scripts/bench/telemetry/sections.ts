@@ -129,7 +129,7 @@ async function loadAndPack(bench: Bench, drover: Drover, span: Span): Promise<vo
   const cpu = workerdCpuSeconds();
   const samples = samplesOf(bodies) + samplesOf(warmUp);
   const isPacked = await untilPacked(drover);
-  if (!isPacked) say("no GET /v1/status: closed hours are taken as they are, packed or not");
+  if (!isPacked) say("no GET /v1/status: nothing was packed, so that live frames are what is weighed");
   const packCpu = (workerdCpuSeconds() - cpu) / (samples / 1e6);
   if (wants(bench, "stored")) {
     if (isPacked) figure("stored", "packCpuSecondsPerMillionSamples", packCpu, "s/M samples");
@@ -137,7 +137,7 @@ async function loadAndPack(bench: Bench, drover: Drover, span: Span): Promise<vo
     const grown = (part: (stored: typeof after) => number): number => (part(after) - part(before.bytes)) / samples;
     figure(
       "stored",
-      "bytesPerSample",
+      isPacked ? "bytesPerSample" : "liveBytesPerSample",
       grown(({ tiers }) => tiers.raw),
       "B/sample",
     );

@@ -81,7 +81,8 @@ function assemble(settings: Settings, driver: Driver, life: Life, log: Log, peer
   const onCommands = (commands: readonly unknown[]) => {
     for (const envelope of commands) life.spawn("command", async () => void (await handle(envelope)));
   };
-  const spool = openSpool({ stateDir, bytesMax: SPOOL_BYTES_MAX, api, log, now, onCommands });
+  const { random } = Math;
+  const spool = openSpool({ stateDir, bytesMax: SPOOL_BYTES_MAX, api, life, log, now, random, onCommands });
   const collector = createCollector({ settings, driver, spool, life, log, now, isMigrating: runs.isMigrating });
   const presence = createPresence({ settings, driver, api, life, log, now, bootId, policy, onCommands });
   const { settle } = collector;

@@ -5,6 +5,7 @@ import type { Heartbeat, HostInventory } from "../../worker/model/wire/inventory
 import type { Settings } from "./config.ts";
 import type { Life } from "./life.ts";
 import { messageOf } from "./log.ts";
+import { parseRetryAfter } from "./retry.ts";
 
 const REQUEST_MS_MAX = 10_000;
 
@@ -18,10 +19,18 @@ export class ApiError extends Error {
   readonly status: number | null;
   /** The type of the problem, as the last part of its URI: `older-sequence`. */
   readonly type: string;
-  constructor(status: number | null, type: string, detail: string, cause?: unknown) {
+  /** How long Drover asks to be left alone; null: it does not ask. */
+  readonly retryAfterMs: number | null;
+  constructor(
+    status: number | null,
+    type: string,
+    detail: string,
+    { cause, retryAfterMs = null }: { cause?: unknown; retryAfterMs?: number | null } = {},
+  ) {
     super(detail, { cause });
     this.status = status;
     this.type = type;
+    this.retryAfterMs = retryAfterMs;
   }
 
   /** Sending the same again could never help. A wrong token (401, 403) can be put right by a person. */
@@ -55,6 +64,7 @@ async function failureOf(response: Response, what: string): Promise<ApiError> {
     response.status,
     type.split("/").at(-1) ?? "",
     `${what} was answered ${response.status} ${told}`.trim(),
+    { retryAfterMs: parseRetryAfter(response.headers.get("retry-after"), Date.now()) },
   );
 }
 
@@ -78,7 +88,7 @@ export function createApi(settings: Settings, life: Life): Api {
       return text === "" ? {} : (JSON.parse(text) as unknown);
     } catch (error) {
       if (error instanceof ApiError) throw error;
-      throw new ApiError(null, "", `${what} was not answered: ${messageOf(error)}`, error);
+      throw new ApiError(null, "", `${what} was not answered: ${messageOf(error)}`, { cause: error });
     }
   };
   const sendJson = (method: string, path: string, body: unknown) =>

@@ -39,6 +39,25 @@ export function buildBatch(
   };
 }
 
+/** The last sample with what the agent says of itself when the batch is built. */
+function withOwn(samples: readonly TimedSample[], spool: Spool): TimedSample[] {
+  const { droppedBatches, droppedSamples, refusedSamples } = spool.losses();
+  const own = {
+    drover_agent_spool_dropped_batches_total: droppedBatches,
+    drover_agent_spool_dropped_samples_total: droppedSamples,
+    drover_agent_spool_waiting_batches: spool.waiting(),
+    drover_agent_refused_samples_total: refusedSamples,
+  };
+  return samples.map(({ at, sample }, index) => ({
+    at,
+    sample: index === samples.length - 1 ? { ...sample, host: { ...sample.host, ...own } } : sample,
+  }));
+}
+
+function countValues({ host, vms }: DriverSample): number {
+  return [host, ...Object.values(vms)].reduce((sum, values) => sum + Object.keys(values).length, 0);
+}
+
 /** The VM whose curve is due and was measured longest ago, never measured first; null: none is due. */
 export function nextCurve(uuids: readonly string[], dueAt: ReadonlyMap<string, number>, nowMs: number): string | null {
   const due = uuids.filter((uuid) => (dueAt.get(uuid) ?? 0) <= nowMs);
@@ -73,12 +92,13 @@ export function createCollector(parts: Parts): Collector {
     const sample = await driver.sample();
     if (samples.at(-1)?.at !== at) samples.push({ at, sample });
     // Only reached when batches cannot be written for long: a full disk.
-    if (samples.length > SAMPLES_MAX) samples.shift();
+    const lost = samples.length > SAMPLES_MAX ? samples.shift() : undefined;
+    if (lost !== undefined) spool.lose(countValues(lost.sample));
   };
   const flush = async (): Promise<void> => {
     if (samples.length === 0) return;
     const states = await driver.vmStates().catch(() => null);
-    spool.put(buildBatch({ host: settings.hostId, batch: randomUUID() }, samples, curves, states));
+    spool.put(buildBatch({ host: settings.hostId, batch: randomUUID() }, withOwn(samples, spool), curves, states));
     samples = [];
     curves = {};
   };
@@ -99,7 +119,7 @@ export function createCollector(parts: Parts): Collector {
         await life.sleep(settings.batchMs);
         while (!life.isStopping()) {
           await flush().catch((error: unknown) => log("error", "batching failed", { error: messageOf(error) }));
-          await spool.drain();
+          spool.wake();
           await life.sleep(settings.batchMs);
         }
       });

@@ -34,6 +34,8 @@ function seal(
   return { id: name, timestamp, signature, body };
 }
 
+type Answer = { status: number; body: unknown; headers?: Record<string, string> };
+
 export type Edge = {
   url: string;
   received: Received[];
@@ -42,7 +44,7 @@ export type Edge = {
   /** Every connection is cut. */
   down: boolean;
   /** Decides about a request in place of the ordinary answer. */
-  answer: ((request: Received) => { status: number; body: unknown } | null) | null;
+  answer: ((request: Received) => Answer | null) | null;
   /** In the order of their first arrival; a repeated one once, as Drover answers it. */
   events: (migrationId: string) => MigrationEvent[];
   batches: () => TelemetryBatch[];
@@ -78,9 +80,9 @@ export async function startEdge(): Promise<Edge> {
       }
       const special = edge.answer?.(one) ?? null;
       if (special === null || special.status < 300) edge.received.push(one);
-      const { status, body } = special ?? { status: 200, body: ordinary(edge, one) };
+      const { status, body, headers }: Answer = special ?? { status: 200, body: ordinary(edge, one) };
       const type = status < 300 ? "application/json" : "application/problem+json";
-      response.writeHead(status, { "content-type": type }).end(JSON.stringify(body));
+      response.writeHead(status, { "content-type": type, ...headers }).end(JSON.stringify(body));
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -3,65 +3,65 @@
 import { estimateMigration } from "../worker/model/migration/index.ts";
 import { estimateInput } from "../worker/model/migration/types.ts";
 import { buildPlan } from "../worker/model/placement/index.ts";
-import { packFrame, readColumns, frameBytes, type Frame } from "../worker/model/telemetry/chunk.ts";
+import { HOST } from "../worker/model/telemetry/frame.ts";
+import { layoutOf, readLive, writeLiveFrame } from "../worker/model/telemetry/live.ts";
+import { packFrame } from "../worker/model/telemetry/packed/frame.ts";
+import { readPacked } from "../worker/model/telemetry/packed/read.ts";
+import { rawContent, unpack } from "../worker/model/telemetry/stored-chunk.ts";
 import { parametersOf, world } from "../test/support/world.ts";
-import { benchIngest } from "./bench/ingest.ts";
 import { cpuMs, printTable, report, seeded } from "./bench/report.ts";
+import { DEFAULT_SEED, hostLoad } from "./bench/telemetry/workload.ts";
 
-const METRICS = [
-  "cpu_used_cores",
-  "memory_used_bytes",
-  "memory_dirty_bytes_per_second",
-  "memory_nonzero_bytes",
-  "cpu_steal_ratio",
-];
 const NOW = 1_795_399_200_000;
 
-function frameOf(scrapes: number): Frame {
-  const random = seeded(scrapes);
-  const times = Array.from({ length: scrapes }, (_, index) => NOW + index * 15_000);
-  const entities = [
-    "",
-    ...Array.from({ length: 20 }, (_, index) => `c0000000-0000-4000-8000-${String(index).padStart(12, "0")}`),
-  ];
-  const columns = entities.flatMap((entity) =>
-    METRICS.map((metric) => {
-      let value = Math.floor(random() * 1000);
-      const step = (): number => (value += Math.floor(random() * 5) - 2);
-      return { entity, metric, values: times.map(() => (metric.endsWith("bytes") ? step() * 4096 : step() / 1000)) };
-    }),
-  );
-  return { times, columns };
-}
-
+/** The first host of the reference workload: how dense its samples are, and what coding them costs. */
 function benchCodec(): void {
-  for (const scrapes of [4, 20, 240]) {
-    const frame = frameOf(scrapes);
-    const samples = scrapes * frame.columns.length;
-    const packed = packFrame(frame);
-    const name = `${scrapes} scrapes of ${frame.columns.length} series`;
+  for (const steps of [4, 20, 240]) {
+    const { times, series, vms } = hostLoad(0, { seed: DEFAULT_SEED, steps, from: NOW });
+    const named = [
+      ...series.map(({ metric, values }) => ({ entity: HOST, metric, values })),
+      ...vms.flatMap((vm) => vm.series.map(({ metric, values }) => ({ entity: vm.uuid, metric, values }))),
+    ];
+    const columns = named.map((column) => ({ ...column, values: Float64Array.from(column.values) }));
+    const samples = steps * columns.length;
     const turns = Math.ceil(200_000 / samples);
-    const perMillion = (ms: number): number => ms * (1000 / samples);
-    report({ bench: "codec", case: name, metric: "stored", value: packed.length / samples, unit: "B/sample" });
-    report({
-      bench: "codec",
-      case: name,
-      metric: "pack",
-      value: perMillion(cpuMs(turns, () => packFrame(frame))),
-      unit: "s/M samples",
-    });
-    report({
-      bench: "codec",
-      case: name,
-      metric: "read",
-      value: perMillion(cpuMs(turns, () => readColumns(packed, () => true))),
-      unit: "s/M samples",
-    });
-    const one = cpuMs(turns, () =>
-      readColumns(packed, (entity, metric) => entity === "" && metric === "cpu_used_cores"),
+    const figure = (what: string, value: number, unit: string): void =>
+      report({ bench: "codec", case: `${steps} scrapes of ${columns.length} series`, metric: what, value, unit });
+    const perMillion = (act: () => unknown): number => cpuMs(turns, act) * (1000 / samples);
+
+    const layout = layoutOf(columns);
+    const live = writeLiveFrame({ times, columns }, layout, true);
+    figure("live", live.length / samples, "B/sample");
+    figure(
+      "write live",
+      perMillion(() => writeLiveFrame({ times, columns }, layout, true)),
+      "s/M samples",
     );
-    report({ bench: "codec", case: name, metric: "readOneColumn", value: one, unit: "ms" });
-    if (frameBytes(packed).length !== 1) throw new Error("a packed frame is a chunk of one frame");
+    figure(
+      "read live",
+      perMillion(() => readLive(live, () => true)),
+      "s/M samples",
+    );
+
+    const content = rawContent({ times, columns });
+    const packed = packFrame(content);
+    figure("packed", packed.length / samples, "B/sample");
+    figure(
+      "pack",
+      perMillion(() => packFrame(content)),
+      "s/M samples",
+    );
+    figure(
+      "unpack",
+      perMillion(() => unpack(packed)),
+      "s/M samples",
+    );
+    const wanted = { entities: new Set([HOST]), metric: (metric: string) => metric === columns[0]?.metric };
+    figure(
+      "read one column",
+      cpuMs(turns, () => readPacked([{ offset: 0, bytes: packed }], wanted)),
+      "ms",
+    );
   }
 }
 
@@ -124,6 +124,5 @@ function benchAdvisor(): void {
 benchCodec();
 benchEstimate();
 benchAdvisor();
-await benchIngest();
 printTable();
 process.exit(0);

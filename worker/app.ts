@@ -1,36 +1,46 @@
 // Middleware order and mounts. `AppType` types the clients of the tests, the demo and the dashboard.
 import { bodyLimit } from "hono/body-limit";
+import { createMiddleware } from "hono/factory";
 import { secureHeaders } from "hono/secure-headers";
-import type { Bindings, Deps } from "./env.ts";
+import type { AppEnv, Bindings, Deps } from "./env.ts";
 import { AppError } from "./errors.ts";
 import { notFound, onError } from "./http/problem.ts";
 import { createRouter } from "./http/route.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { calibrationRoutes } from "./routes/calibration.ts";
 import { estimateRoutes } from "./routes/estimates.ts";
+import { foreignRoutes } from "./routes/foreign.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
 import { planRoutes } from "./routes/plans.ts";
+import { seriesRoutes } from "./routes/series.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { vmRoutes } from "./routes/vms.ts";
 
 export const BODY_BYTES_MAX = 5 * 1_048_576;
 
+function tooLarge(): never {
+  throw new AppError({ code: "body_too_large", limitBytes: BODY_BYTES_MAX });
+}
+
+const limitedStream = bodyLimit({ maxSize: BODY_BYTES_MAX, onError: tooLarge });
+
+/** A body whose length is told need not be made a stream to be measured: that costs as much as reading it. */
+const limitedBody = createMiddleware<AppEnv>(async (c, next) => {
+  const length = c.req.header("content-length");
+  if (length === undefined || c.req.header("transfer-encoding") !== undefined) return limitedStream(c, next);
+  if (Number(length) > BODY_BYTES_MAX) tooLarge();
+  return next();
+});
+
 export function createApp(makeDeps: (env: Bindings) => Deps) {
   const app = createRouter();
   app.onError(onError);
   app.notFound(notFound);
   app.use(secureHeaders());
-  app.use(
-    bodyLimit({
-      maxSize: BODY_BYTES_MAX,
-      onError: () => {
-        throw new AppError({ code: "body_too_large", limitBytes: BODY_BYTES_MAX });
-      },
-    }),
-  );
+  app.use(limitedBody);
   app.use(async (c, next) => {
     c.set("deps", makeDeps(c.env));
     await next();
@@ -56,6 +66,8 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/vms", vmRoutes)
     .route("/v1/audit", auditRoutes)
     .route("/v1", telemetryRoutes)
+    .route("/v1", foreignRoutes)
+    .route("/v1", seriesRoutes)
     .route("/v1/estimates", estimateRoutes)
     .route("/v1/calibration", calibrationRoutes)
     .route("/v1/plans", planRoutes)

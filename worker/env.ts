@@ -5,13 +5,17 @@ import { z } from "zod";
 import { postCommand } from "./adapters/agent-webhook.ts";
 import { type CommandSigner, createCommandSigner } from "./adapters/command-signing.ts";
 import { parseRecords } from "./adapters/migration-records.ts";
+import { seriesCsv } from "./adapters/series-csv.ts";
 import { AppError } from "./errors.ts";
 import type { Principal } from "./model/principal.ts";
 import { auditStore } from "./store/audit.ts";
 import { calibrationStore } from "./store/calibrations.ts";
+import { chunkStore } from "./store/chunks.ts";
 import { commandStore } from "./store/commands.ts";
+import { countedD1, type D1Counts } from "./store/counted-d1.ts";
 import { hostStore } from "./store/hosts.ts";
 import { idempotencyStore } from "./store/idempotency.ts";
+import { jobStore } from "./store/jobs.ts";
 import { migrationStore } from "./store/migrations.ts";
 import { planStore } from "./store/plans.ts";
 import { snapshotStore } from "./store/snapshots.ts";
@@ -50,6 +54,8 @@ export type Deps = {
     tokens: ReturnType<typeof tokenStore>;
     hosts: ReturnType<typeof hostStore>;
     telemetry: ReturnType<typeof telemetryStore>;
+    chunks: ReturnType<typeof chunkStore>;
+    jobs: ReturnType<typeof jobStore>;
     plans: ReturnType<typeof planStore>;
     snapshots: ReturnType<typeof snapshotStore>;
     migrations: ReturnType<typeof migrationStore>;
@@ -58,16 +64,19 @@ export type Deps = {
     audit: ReturnType<typeof auditStore>;
     calibrations: ReturnType<typeof calibrationStore>;
   };
+  /** Of this isolate. */
+  counts: { d1: D1Counts; telemetry: { stored: number; refused: number } };
   now: () => number;
   /** A new id that sorts by time: `pln_…`. */
   newId: (prefix: string) => string;
   /** 32 random bytes as base64url. */
   newSecret: () => string;
   /** SHA-256 as lower-case hex. */
-  hash: (text: string) => Promise<string>;
+  hash: (content: string | Uint8Array<ArrayBuffer>) => Promise<string>;
   signer: () => Promise<CommandSigner>;
   postCommand: typeof postCommand;
   parseMigrationRecords: typeof parseRecords;
+  seriesCsv: typeof seriesCsv;
   runs: Runs;
   /** SHA-256 of the bootstrap token, or null: none is configured. */
   adminTokenHash: () => Promise<string | null>;
@@ -75,10 +84,14 @@ export type Deps = {
   local: boolean;
 };
 
-export type AppEnv = { Bindings: Bindings; Variables: { deps: Deps; principal: Principal } };
+export type AppEnv = { Bindings: Bindings; Variables: { deps: Deps; principal: Principal; bodyHash: string } };
 
-async function sha256Hex(text: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();
+const utf8 = new TextEncoder();
+
+// Of node:crypto's Hash the stream around it costs more than the hash.
+async function sha256Hex(content: string | Uint8Array<ArrayBuffer>): Promise<string> {
+  const bytes = typeof content === "string" ? utf8.encode(content) : content;
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }
 
 function runsOf(workflow: Bindings["MIGRATION_RUN"]): Runs {
@@ -107,19 +120,31 @@ function runsOf(workflow: Bindings["MIGRATION_RUN"]): Runs {
 
 let signer: { secret: string; made: Promise<CommandSigner> } | null = null;
 
+const made = new WeakMap<Bindings, Deps>();
+
+/** The same for all requests of an isolate: what its stores remember serves them all. */
 export function makeDeps(env: Bindings): Deps {
+  const deps = made.get(env) ?? newDeps(env);
+  made.set(env, deps);
+  return deps;
+}
+
+function newDeps(env: Bindings): Deps {
   const parsed = settings.safeParse(env);
   if (!parsed.success) {
     const detail = parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`).join("; ");
     throw new AppError({ code: "misconfigured", detail });
   }
   const { LOCAL, ADMIN_TOKEN, COMMAND_SIGNING_KEY } = parsed.data;
-  const db = drizzle(env.DB);
+  const counts = { d1: { queries: 0, rowsRead: 0, rowsWritten: 0 }, telemetry: { stored: 0, refused: 0 } };
+  const db = drizzle(countedD1(env.DB, counts.d1));
   return {
     store: {
       tokens: tokenStore(db),
       hosts: hostStore(db),
       telemetry: telemetryStore(db),
+      chunks: chunkStore(db),
+      jobs: jobStore(db),
       plans: planStore(db),
       snapshots: snapshotStore(db),
       migrations: migrationStore(db),
@@ -128,6 +153,7 @@ export function makeDeps(env: Bindings): Deps {
       audit: auditStore(db),
       calibrations: calibrationStore(db),
     },
+    counts,
     now: Date.now,
     newId: (prefix) => `${prefix}_${uuidv7().replaceAll("-", "")}`,
     newSecret: () => crypto.getRandomValues(new Uint8Array(32)).toBase64({ alphabet: "base64url", omitPadding: true }),
@@ -141,6 +167,7 @@ export function makeDeps(env: Bindings): Deps {
     },
     postCommand,
     parseMigrationRecords: parseRecords,
+    seriesCsv,
     runs: runsOf(env.MIGRATION_RUN),
     adminTokenHash: async () => (ADMIN_TOKEN ? sha256Hex(ADMIN_TOKEN) : null),
     local: LOCAL === "yes",

@@ -2,10 +2,15 @@
 
 export type Issue = { path: string; message: string };
 
+/** Samples that were not stored, and why. */
+export type Refusal = { series: string; reason: string; samples: number };
+
 export type Fault =
   | { code: "invalid_request"; issues: Issue[] }
   | { code: "malformed_body"; detail: string }
   | { code: "body_too_large"; limitBytes: number }
+  | { code: "too_much"; detail: string }
+  | { code: "samples_refused"; stored: number; refusedCount: number; refused: Refusal[]; isForeign: boolean }
   | { code: "unsupported_media_type"; detail: string }
   | { code: "unauthorized"; detail: string }
   | { code: "missing_scope"; anyOf: string[] }

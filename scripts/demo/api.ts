@@ -4,7 +4,7 @@ import type { AppType } from "../../worker/app.ts";
 import type { Goal, PlanParameters } from "../../worker/model/placement/types.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { MigrationRun } from "../../worker/model/run.ts";
-import type { Latest } from "../../worker/model/telemetry/latest.ts";
+import type { Latest } from "../../worker/model/telemetry/known.ts";
 
 export type FleetHost = {
   hostId: string;

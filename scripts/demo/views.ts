@@ -3,7 +3,7 @@ import type { Quantity } from "../../worker/model/migration/types.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { Move, Rejection } from "../../worker/model/placement/types.ts";
 import type { MigrationRun } from "../../worker/model/run.ts";
-import type { Latest } from "../../worker/model/telemetry/latest.ts";
+import type { Latest } from "../../worker/model/telemetry/known.ts";
 import type { FleetHost } from "./api.ts";
 import { bar, bytes, duration, percent, spread, table, wrap } from "./format.ts";
 

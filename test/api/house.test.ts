@@ -15,6 +15,8 @@ const TOKEN_ROUTES: [string, string][] = [
   ["GET", "/v1/vms"],
   ["GET", "/v1/latest"],
   ["GET", "/v1/series"],
+  ["GET", "/v1/status"],
+  ["GET", "/metrics"],
   ["GET", "/v1/plans"],
   ["GET", "/v1/migrations"],
   ["GET", "/v1/tokens"],

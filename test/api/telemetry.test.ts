@@ -1,13 +1,16 @@
 import { env } from "cloudflare:workers";
-import { drizzle } from "drizzle-orm/d1";
 import { describe, expect, test } from "vitest";
+import { parseRing } from "../../worker/model/telemetry/batch-ring.ts";
 import { chunkId, PART_BYTES_MAX } from "../../worker/model/telemetry/chunk-id.ts";
-import { telemetryStore } from "../../worker/store/telemetry.ts";
+import { ingest } from "../../worker/services/telemetry.ts";
+import type { HostTelemetry, HostWrite } from "../../worker/model/telemetry/stored.ts";
 import { tokenFor } from "../support/api.ts";
+import { tappedD1 } from "../support/tapped-d1.ts";
 import {
   ADMIN,
   batchOf,
   call,
+  depsOf,
   freshHostForEachTest,
   HOUR,
   lab,
@@ -113,10 +116,42 @@ describe("a batch", () => {
   });
 });
 
-async function chunkOf(time: number, part = 0): Promise<{ bytes: number } | null> {
+type Row = { revision: number; bytes: number };
+async function chunkOf(time: number, part = 0): Promise<Row | null> {
   const id = chunkId({ hostNumber: lab.hostNumber, tier: "raw", hour: Math.floor(time / HOUR), part });
-  return env.DB.prepare("SELECT length(data) AS bytes FROM chunks WHERE id = ?").bind(id).first<{ bytes: number }>();
+  return env.DB.prepare(
+    "SELECT revision, length(coalesce(head, '')) + length(coalesce(live, '')) AS bytes FROM chunks WHERE id = ?",
+  )
+    .bind(id)
+    .first<Row>();
 }
+
+const stateOf = () =>
+  env.DB.prepare("SELECT * FROM host_state WHERE host_number = ?")
+    .bind(lab.hostNumber)
+    .first<{ version: number; batches: string; tails: string }>();
+
+/** As an isolate knows the host that has read it just now. */
+async function knownHost(): Promise<HostTelemetry> {
+  const [host] = await depsOf().store.telemetry.hosts([lab.host]);
+  if (host === undefined) throw new Error("no such host");
+  return host;
+}
+
+/** A write of nothing but these appends. */
+const writeOf = ({ number, version }: HostTelemetry, appends: HostWrite["appends"]): HostWrite => ({
+  hostNumber: number,
+  version,
+  appends,
+  latest: new Uint8Array(),
+  layout: null,
+  curves: null,
+  tails: "[]",
+  counters: null,
+  lateHours: null,
+  ring: { drop: 0, added: "" },
+  heard: null,
+});
 
 describe("the write path", () => {
   test("of parallel posts loses nothing: each is stored, or told to come again", async () => {
@@ -132,95 +167,118 @@ describe("the write path", () => {
     expect(await Promise.all(indexes.map(send))).toEqual(indexes.map(() => 200));
     expect(await samples("a")).toEqual(indexes.toReversed());
     expect(Object.keys((await latestOf(lab.host))?.host ?? {})).toHaveLength(21);
-    const state = await env.DB.prepare("SELECT version, batches FROM host_state WHERE host_number = ?")
-      .bind(lab.hostNumber)
-      .first<{ version: number; batches: string }>();
-    expect((JSON.parse(state?.batches ?? "[]") as unknown[]).length).toBe(20);
+    const ring = parseRing((await stateOf())?.batches ?? null);
+    expect(ring.map(({ id }) => id).toSorted()).toEqual(indexes.map((index) => `b${index}`).toSorted());
+  });
+
+  test("of isolates that do not know of each other loses nothing", async () => {
+    const agent = { id: "a", name: "a", scopes: ["ingest"], hostId: null, cluster: null } as const;
+    const isolates = [depsOf(), depsOf(), depsOf()];
+    const before = (await stateOf())?.version ?? 0;
+    for (let minute = 0; minute < 5; minute++)
+      for (const [place, isolate] of isolates.entries()) {
+        const time = NOW + minute * MINUTE + place * 1000;
+        lab.now = time;
+        const batch = batchOf({ batch: `i${time}`, times: [time], host_series: { a: [time - NOW] } });
+        expect(await ingest(isolate, agent, batch, `h${time}`)).toMatchObject({ stored: 1 });
+        // What another isolate has stored is known by its id.
+        const other = isolates[(place + 1) % isolates.length] ?? isolate;
+        expect(await ingest(other, agent, batch, `h${time}`)).toMatchObject({ stored: 1 });
+      }
+    const sent = Array.from({ length: 15 }, (_, index) => Math.floor(index / 3) * MINUTE + (index % 3) * 1000);
+    expect(await samples("a")).toEqual(sent);
+    expect((await stateOf())?.version).toBe(before + sent.length);
   });
 
   test("with a version that is not the present one writes nothing at all", async () => {
-    const store = telemetryStore(drizzle(env.DB));
+    const { store } = depsOf();
     await post({ host_series: { a: [1] } });
-    const known = await store.read(lab.host, null);
+    const [known, before] = [await knownHost(), await stateOf()];
     const id = chunkId({ hostNumber: lab.hostNumber, tier: "raw", hour: NOW / HOUR, part: 5 });
-    const write = {
-      hostNumber: lab.hostNumber,
-      version: (known?.version ?? 0) - 1,
-      appends: [{ id, data: new Uint8Array([1]) }],
-      latest: { host: {}, vms: {} },
-      batches: [],
-      heard: null,
-    };
-    expect(await store.append(write)).toBe(false);
-    expect(await store.read(lab.host, { fromHour: NOW / HOUR, toHour: NOW / HOUR })).toMatchObject({
-      ...known,
-      parts: [{ bytes: (await chunkOf(NOW))?.bytes }],
-    });
-    expect(await store.append({ ...write, version: known?.version ?? 0 })).toBe(true);
-    expect(await store.append({ ...write, version: known?.version ?? 0 })).toBe(false);
+    const write = writeOf(known, [{ id, revision: null, head: new Uint8Array(3), live: null }]);
+    expect(await store.telemetry.append([{ ...write, version: known.version - 1 }], null)).toBe("version");
+    expect(await chunkOf(NOW, 5)).toBeNull();
+    expect(await stateOf()).toEqual(before);
+    expect(await store.telemetry.append([write], null)).toEqual({ commands: [] });
+    expect(await store.telemetry.append([write], null)).toBe("version");
+    expect(await chunkOf(NOW, 5)).toEqual({ revision: 1, bytes: 4 });
   });
 
-  test("appends bytes as they are, and goes on in the next part when one is full", async () => {
-    const store = telemetryStore(drizzle(env.DB));
-    const full = chunkId({ hostNumber: lab.hostNumber, tier: "raw", hour: NOW / HOUR, part: 0 });
-    // A row that is nearly full: one frame of samples, then room is up.
+  test("with a chunk that has changed writes nothing at all", async () => {
+    const { store } = depsOf();
+    await post({ host_series: { a: [1] } });
+    const [known, before, chunk] = [await knownHost(), await stateOf(), await chunkOf(NOW)];
+    const id = chunkId({ hostNumber: lab.hostNumber, tier: "raw", hour: NOW / HOUR, part: 0 });
+    const write = (revision: number) => writeOf(known, [{ id, revision, head: new Uint8Array(3), live: null }]);
+    expect(await store.telemetry.append([write(7)], null)).toBe("revision");
+    expect([await stateOf(), await chunkOf(NOW)]).toEqual([before, chunk]);
+    expect(await store.telemetry.append([write(chunk?.revision ?? 0)], null)).toEqual({ commands: [] });
+  });
+
+  test("appends, and goes on in the next part when one is full", async () => {
     await post({ batch: "b1", host_series: { a: [1] } });
-    await env.DB.prepare("UPDATE chunks SET data = zeroblob(?) WHERE id = ?")
-      .bind(PART_BYTES_MAX - 10, full)
+    const before = await chunkOf(NOW);
+    const state = await stateOf();
+    const [tail] = JSON.parse(state?.tails ?? "[]") as { size: number }[];
+    expect(tail?.size).toBe(before?.bytes);
+    // As if it were nearly full.
+    await env.DB.prepare("UPDATE host_state SET version = version + 1, tails = ? WHERE host_number = ?")
+      .bind(JSON.stringify([{ ...tail, size: PART_BYTES_MAX - 10 }]), lab.hostNumber)
       .run();
     await post({ batch: "b2", times: [lab.now + 1000], host_series: { a: [2] } });
-    expect((await chunkOf(NOW))?.bytes).toBe(PART_BYTES_MAX - 10);
+    expect(await chunkOf(NOW)).toEqual(before);
     expect((await chunkOf(NOW, 1))?.bytes).toBeGreaterThan(10);
     await post({ batch: "b3", times: [lab.now + 2000], host_series: { a: [3] } });
     expect(await chunkOf(NOW, 2)).toBeNull();
-    await env.DB.prepare("DELETE FROM chunks WHERE id = ?").bind(full).run();
-    expect(await samples("a", lab.now, lab.now + MINUTE)).toEqual([2, 3]);
-    expect((await store.read(lab.host, { fromHour: NOW / HOUR, toHour: NOW / HOUR }))?.parts).toHaveLength(1);
+    expect(await samples("a", lab.now, lab.now + MINUTE)).toEqual([1, 2, 3]);
   });
 
   test("stores a batch larger than a part in several, and reads it back", async () => {
-    const times = Array.from({ length: 400 }, (_, index) => lab.now - index * 1000);
-    const values = times.map((_, index) => index + 0.5);
+    const times = Array.from({ length: 400 }, (_, index) => NOW + index * 1000);
+    // Figures without a pattern take the most room.
+    const values = times.map((_, index) => Math.sin(index) * 1e9);
     const names = Array.from({ length: 300 }, (_, index) => `m${index}`);
     lab.now += 59 * MINUTE;
-    const { body } = await post({
-      times: times.map((time) => time + 58 * MINUTE),
-      host_series: Object.fromEntries(names.map((name) => [name, values])),
-    });
+    const { body } = await post({ times, host_series: Object.fromEntries(names.map((name) => [name, values])) });
     expect(body).toMatchObject({ stored: 120_000, refusedCount: 0 });
-    expect((await chunkOf(NOW, 1))?.bytes).toBeGreaterThan(0);
-    expect(await samples("m299")).toEqual(values.toReversed());
+    const parts = [await chunkOf(NOW), await chunkOf(NOW, 1)].map((part) => part?.bytes ?? 0);
+    expect(Math.min(...parts)).toBeGreaterThan(0);
+    expect(Math.max(...parts)).toBeLessThanOrEqual(PART_BYTES_MAX);
+    expect(await samples("m299", NOW, lab.now)).toEqual(values);
   });
 
-  test("writes at most two rows per host and hour touched", async () => {
-    let written = 0;
-    const counted: Pick<D1Database, "prepare" | "batch"> = {
-      prepare: (query) => env.DB.prepare(query),
-      batch: async <T>(statements: D1PreparedStatement[]) => {
-        const results = await env.DB.batch<T>(statements);
-        for (const { meta } of results) written += meta.rows_written;
-        return results;
-      },
+  test("writes at most two rows per host and hour touched, index entries counted", async () => {
+    const sent = { statements: 0 };
+    const deps = depsOf(
+      tappedD1(env.DB, (send, statements) => {
+        sent.statements += statements;
+        return send();
+      }),
+    );
+    const agent = { id: "a", name: "a", scopes: ["ingest"], hostId: lab.host, cluster: null } as const;
+    let batches = 0;
+    const rowsFor = async (hours: number, more: object): Promise<{ rows: number; statements: number }> => {
+      const before = { rows: deps.counts.d1.rowsWritten, statements: sent.statements };
+      lab.now += 15_000;
+      const batch = batchOf({
+        batch: `b${++batches}`,
+        times: Array.from({ length: hours }, (_, index) => lab.now - (hours - 1 - index) * HOUR),
+        host_series: { cpu_used_cores: Array.from({ length: hours }, () => 1) },
+        vm_series: { [VM]: { cpu_used_cores: Array.from({ length: hours }, () => 1) } },
+        ...more,
+      });
+      expect(await ingest(deps, agent, batch, "h")).toMatchObject({ stored: 2 * hours });
+      return { rows: deps.counts.d1.rowsWritten - before.rows, statements: sent.statements - before.statements };
     };
-    const store = telemetryStore(drizzle(counted as D1Database));
-    const rowsFor = async (hours: number): Promise<number> => {
-      const known = await store.read(lab.host, null);
-      written = 0;
-      const appends = Array.from({ length: hours }, (_, index) => ({
-        id: chunkId({ hostNumber: lab.hostNumber, tier: "raw", hour: NOW / HOUR - index, part: 0 }),
-        data: new Uint8Array([0]),
-      }));
-      const write = {
-        hostNumber: lab.hostNumber,
-        version: known?.version ?? 0,
-        appends,
-        latest: { host: {}, vms: {} },
-        batches: [],
-      };
-      expect(await store.append({ ...write, heard: { at: lab.now, vmStates: {} } })).toBe(true);
-      return written;
-    };
-    expect([await rowsFor(1), await rowsFor(1), await rowsFor(3)]).toEqual([2, 2, 4]);
+    const states = { vm_states: { [VM]: "running" } };
+    expect(await rowsFor(1, states)).toMatchObject({ rows: 2 });
+    // Known by now: nothing is read.
+    expect(await rowsFor(1, {})).toEqual({ rows: 2, statements: 2 });
+    expect(await rowsFor(3, states)).toMatchObject({ rows: 4 });
+    const { results } = await env.DB.prepare(
+      "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('chunks', 'host_state')",
+    ).all();
+    expect(results).toEqual([]);
   });
 });
 

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { beforeEach, expect } from "vitest";
 import { createApp } from "../../worker/app.ts";
-import { makeDeps } from "../../worker/env.ts";
+import { type Deps, makeDeps } from "../../worker/env.ts";
 import type { TelemetryBatch } from "../../worker/model/wire/telemetry.ts";
 import { type Answer, inventory, tokenFor, vm } from "./api.ts";
 
@@ -18,6 +18,11 @@ export const lab = { now: NOW, host: "", hostNumber: 0, token: "" };
 
 const app = createApp((bindings) => ({ ...makeDeps(bindings), now: () => lab.now }));
 
+/** What services take, on the test's clock; nothing is remembered of what others did. */
+export const depsOf = (DB: D1Database = env.DB): Deps => ({ ...makeDeps({ ...env, DB }), now: () => lab.now });
+
+export const request = async (path: string, init: RequestInit): Promise<Response> => app.request(path, init, env);
+
 export async function call(
   method: string,
   path: string,
@@ -25,15 +30,11 @@ export async function call(
   body?: BodyInit,
   headers = {},
 ): Promise<Answer> {
-  const response = await app.request(
-    path,
-    {
-      method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...headers },
-      ...(body === undefined ? {} : { body }),
-    },
-    env,
-  );
+  const response = await request(path, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json", ...headers },
+    ...(body === undefined ? {} : { body }),
+  });
   return { status: response.status, body: await response.json(), headers: response.headers };
 }
 
@@ -54,9 +55,25 @@ export async function read<T>(path: string): Promise<T> {
   return answer.body as T;
 }
 
-export type Series = { metric: string; unit: string | null; values: (number | null)[]; gaps: unknown[] };
+export type Series = {
+  cluster: string;
+  host: string | null;
+  vm: string | null;
+  metric: string;
+  unit: string | null;
+  values: (number | null)[];
+  gaps: unknown[];
+};
+export type SeriesPage = { tier: string; why: string; approximate: boolean; series: Series[]; next: string | null };
 export const series = async (query: string): Promise<Series[]> =>
-  (await read<{ series: Series[] }>(`/v1/series?${query}`)).series;
+  (await read<SeriesPage>(`/v1/series?${query}`)).series;
+
+/** Why a query is refused: the path and message of its first issue. */
+export async function refusal(query: string): Promise<{ status: number; path: string; message: string }> {
+  const { status, body } = await call("GET", `/v1/series?${query}`, ADMIN);
+  const [issue] = (body["issues"] ?? []) as { path: string; message: string }[];
+  return { status, path: issue?.path ?? "", message: issue?.message ?? "" };
+}
 
 /** What one series of the host has: the last sample of every second, of every minute where that would be too many. */
 export async function samples(metric: string, from = lab.now - HOUR, to = lab.now + 1000): Promise<number[]> {
@@ -70,9 +87,9 @@ export const latestOf = async (host: string): Promise<Latest | undefined> =>
   (await read<{ items: { latest: Latest }[] }>(`/v1/latest?host=${host}`)).items[0]?.latest;
 
 /** Registers a host with running VMs, as its agent would. */
-export async function register(host: string, uuids: string[] = []): Promise<void> {
+export async function register(host: string, uuids: string[] = [], cluster = "lab"): Promise<void> {
   const body = inventory(
-    "lab",
+    cluster,
     uuids.map((uuid) => vm({ uuid })),
   );
   expect(await call("PUT", `/v1/hosts/${host}`, ADMIN, JSON.stringify(body))).toMatchObject({ status: 200 });

@@ -36,6 +36,11 @@ export function readCsv(text: string): { records: CsvRecord[]; rejected: CsvReje
   return { records, rejected: rejected.toSorted((a, b) => a.line - b.line) };
 }
 
+/** A row of a table, its end included. Cells that need quotes get them. */
+export const csvLine = (cells: readonly string[]): string => `${cells.map(csvCell).join(",")}\r\n`;
+
+const csvCell = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
 function scanRows(text: string): { rows: Row[]; rejected: CsvRejection[] } {
   const rows: Row[] = [];
   const rejected: CsvRejection[] = [];

@@ -1,52 +1,45 @@
 // Bodies that may come compressed. Both the compressed and the inflated size are limited: a small body may inflate to
 // gigabytes.
+import { gunzipSync } from "node:zlib";
 import { createMiddleware } from "hono/factory";
 import type { AppEnv } from "../env.ts";
 import { AppError } from "../errors.ts";
 
-/** The first `limitBytes` of a stream are all it may have. */
-async function readLimited(stream: ReadableStream<Uint8Array>, limitBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of stream) {
-    length += part.length;
-    if (length > limitBytes) throw new AppError({ code: "body_too_large", limitBytes });
-    parts.push(part);
-  }
-  const body = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    body.set(part, at);
-    at += part.length;
-  }
-  return body;
-}
-
-async function inflate(packed: Uint8Array<ArrayBuffer>, limitBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+/** What gzip inflates to. Over `limitBytes` it is a fault before it is inflated. */
+export function inflate(packed: Uint8Array, limitBytes: number): Uint8Array<ArrayBuffer> {
   try {
-    return await readLimited(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip")), limitBytes);
+    return gunzipSync(packed, { maxOutputLength: limitBytes });
   } catch (error) {
-    if (error instanceof AppError) throw error;
+    // Node and workerd name it differently, but nothing else is a RangeError.
+    if (error instanceof RangeError) throw new AppError({ code: "body_too_large", limitBytes });
     throw new AppError({ code: "malformed_body", detail: "The body is not what gzip makes." });
   }
 }
 
-/** For routes that take JSON, plain or gzip: whatever comes after this reads plain JSON. */
+/** The encoding of a body, which must be one of `known`; `identity` where none is given. */
+export function encodingOf(header: string | undefined, known: readonly string[]): string {
+  const encoding = (header ?? "identity").trim().toLowerCase();
+  if (!known.includes(encoding))
+    throw new AppError({
+      code: "unsupported_media_type",
+      detail: `The body is encoded as ${encoding}; it may be ${known.join(" or ")}.`,
+    });
+  return encoding;
+}
+
+/** For routes that take JSON, plain or gzip: what comes after this reads plain JSON, and its SHA-256 in `bodyHash`. */
 export const inflatedJson = (limitBytes: number) =>
   createMiddleware<AppEnv>(async (c, next) => {
     const type = c.req.header("content-type") ?? "";
     if (!/^application\/json\s*(;|$)/i.test(type))
       throw new AppError({ code: "unsupported_media_type", detail: `The body's type is ${type || "not given"}.` });
-    const encoding = (c.req.header("content-encoding") ?? "identity").trim().toLowerCase();
-    if (encoding !== "gzip" && encoding !== "identity")
-      throw new AppError({ code: "unsupported_media_type", detail: `The body is encoded as ${encoding}.` });
-    const stream = c.req.raw.body;
-    if (stream === null) throw new AppError({ code: "malformed_body", detail: "The body is empty." });
-    const received = await readLimited(stream, limitBytes);
-    const body = encoding === "gzip" ? await inflate(received, limitBytes) : received;
-    const headers = new Headers(c.req.raw.headers);
-    headers.delete("content-encoding");
-    headers.delete("content-length");
-    c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers, body });
+    const encoding = encodingOf(c.req.header("content-encoding"), ["gzip", "identity"]);
+    const received = new Uint8Array(await c.req.raw.arrayBuffer());
+    if (received.length > limitBytes) throw new AppError({ code: "body_too_large", limitBytes });
+    const body = encoding === "gzip" ? inflate(received, limitBytes) : received;
+    c.set("bodyHash", await c.get("deps").hash(body));
+    // What Hono reads the body from when it was read before.
+    const text: unknown = Promise.resolve(new TextDecoder().decode(body));
+    c.req.bodyCache.text = text as string;
     await next();
   });

@@ -60,11 +60,26 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     advice: "Split it into several requests.",
     extra: { limitBytes },
   }),
+  too_much: ({ detail }) => ({
+    title: "Too much in one body",
+    status: 413,
+    detail,
+    advice: "Split it into several requests.",
+  }),
+  // 4xx so that a sender does not send them again for ever; what was good is stored all the same.
+  samples_refused: ({ stored, refusedCount, refused, isForeign }) => ({
+    title: isForeign ? "Token is bound to another host or cluster" : "Samples refused",
+    status: isForeign ? 403 : 400,
+    ...(isForeign ? { name: "foreign-host" } : {}),
+    detail: `${stored} samples were stored, ${refusedCount} were not: ${refused.map(({ series, reason }) => `${series}: ${reason}`).join("; ")}`,
+    advice: "Do not send the same again: what could be stored is. Correct what `refused` says at the sender.",
+    extra: { stored, refusedCount, refused },
+  }),
   unsupported_media_type: ({ detail }) => ({
     title: "Unsupported media type",
     status: 415,
     detail,
-    advice: "Send `Content-Type: application/json`, plain or with `Content-Encoding: gzip` where the route says so.",
+    advice: "Send the Content-Type and Content-Encoding that /openapi.json has for this route.",
   }),
   unauthorized: ({ detail }) => ({
     title: "No valid token",

@@ -1,6 +1,24 @@
 import { createRoute } from "@hono/zod-openapi";
 import { z } from "zod";
-import { createRouter, jsonAnswer } from "../http/route.ts";
+import { createRouter, declareRoute, jsonAnswer } from "../http/route.ts";
+import { metricsText, readStatus } from "../services/status.ts";
+
+const count = z.int().min(0);
+const status = z
+  .strictObject({
+    now: z.int(),
+    hosts: z.strictObject({ known: count, /** Heard within the last minute. */ fresh: count }),
+    telemetry: z.strictObject({
+      /** Everything before this time that had come by then is packed and rolled up, ms since 1970. */
+      closedUntil: z.int(),
+      /** Hours of hosts that are over and are still to be packed, late ones included. */
+      hoursToPack: count,
+      /** Of them, those that got samples after they were closed. */
+      lateHours: count,
+    }),
+    migrations: z.strictObject({ active: count }),
+  })
+  .meta({ id: "Status" });
 
 export const metaRoutes = createRouter()
   .openapi(
@@ -22,4 +40,23 @@ export const metaRoutes = createRouter()
       },
     }),
     async (c) => c.json({ commandPublicKeys: [(await c.var.deps.signer()).publicKey] }, 200),
+  )
+  .openapi(
+    declareRoute(["read"], {
+      method: "get",
+      path: "/v1/status",
+      summary: "How Drover is doing: hosts heard, hours still to be packed, active migrations",
+      responses: { 200: jsonAnswer("Status", status) },
+    }),
+    async (c) => c.json(await readStatus(c.var.deps), 200),
+  )
+  .openapi(
+    declareRoute(["read"], {
+      method: "get",
+      path: "/metrics",
+      summary: "The same for Prometheus, and what this isolate took in and asked of D1",
+      responses: { 200: { description: "Prometheus text format", content: { "text/plain": { schema: z.string() } } } },
+    }),
+    async (c) =>
+      c.text(await metricsText(c.var.deps), 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }),
   );

@@ -9,9 +9,11 @@ const sign = async (deps: Deps, command: CommandRecord): Promise<CommandEnvelope
 
 /** What this host's agent has not answered yet, signed for this delivery. */
 export async function pendingEnvelopes(deps: Deps, hostId: string): Promise<CommandEnvelope[]> {
-  const pending = await deps.store.commands.pendingFor(hostId, deps.now());
-  return Promise.all(pending.map((command) => sign(deps, command)));
+  return envelopes(deps, await deps.store.commands.pendingFor(hostId, deps.now()));
 }
+
+export const envelopes = (deps: Deps, commands: readonly CommandRecord[]): Promise<CommandEnvelope[]> =>
+  Promise.all(commands.map((command) => sign(deps, command)));
 
 /** Sends a command at once where the agent can be reached; the agent also finds it in its next answer. */
 export async function dispatch(deps: Deps, command: CommandRecord): Promise<void> {

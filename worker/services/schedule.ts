@@ -1,6 +1,8 @@
 // What Cron does every minute. Each part is idempotent and complete in itself.
 import type { Deps } from "../env.ts";
 import { DAY_MS } from "../model/units.ts";
+import { closeHours, closeLate, fullBudget } from "./closing.ts";
+import { retain } from "./retention.ts";
 
 export async function runSchedule(deps: Deps): Promise<void> {
   const now = deps.now();
@@ -9,4 +11,6 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await deps.store.idempotency.forget(now - DAY_MS);
   // A run whose Workflow instance is missing or has given up gets a living one.
   for (const migrationId of await deps.store.migrations.active()) await deps.runs.ensure(migrationId);
+  const budget = fullBudget();
+  if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

@@ -1,19 +1,47 @@
-import { and, asc, eq, gt, lte } from "drizzle-orm";
+import { and, asc, eq, gt, lte, type Placeholder, type SQL, sql } from "drizzle-orm";
+import { z } from "zod";
 import type { CommandRecord } from "../model/run.ts";
 import type { Db } from "./db.ts";
 import { commands } from "./schema.ts";
 
+const isPending = (hostId: string | Placeholder, now: number | Placeholder) =>
+  and(eq(commands.hostId, hostId), eq(commands.state, "pending"), gt(commands.expiresAt, now));
+
+const PENDING_MAX = 50;
+
+const pendingRow = z.tuple([z.string(), z.string(), z.string(), z.string(), z.string(), z.int(), z.int()]);
+
+/** What `pendingFor` answers as one value, for a statement that has something else to do as well. */
+export const pendingJson = (hostId: string | Placeholder, now: number | Placeholder): SQL<string> =>
+  sql`(SELECT json_group_array(json_array(id, migration_id, host_id, type, body, issued_at, expires_at)) FROM (SELECT * FROM ${commands} WHERE ${isPending(hostId, now)} ORDER BY issued_at LIMIT ${sql.raw(String(PENDING_MAX))}))`;
+
+export const parsePending = (json: string): CommandRecord[] =>
+  json === "[]"
+    ? []
+    : z
+        .array(pendingRow)
+        .parse(JSON.parse(json))
+        .map(([id, migrationId, hostId, type, body, issuedAt, expiresAt]) => ({
+          id,
+          migrationId,
+          hostId,
+          type,
+          body,
+          issuedAt,
+          expiresAt,
+        }));
+
 export function commandStore(db: Db) {
   return {
-    /** Commands that this host's agent has not answered and that are still good, oldest first. */
+    /** Commands that a host's agent has not answered and that are still good, oldest first. */
     pendingFor: async (hostId: string, now: number): Promise<CommandRecord[]> =>
       (
         await db
           .select()
           .from(commands)
-          .where(and(eq(commands.hostId, hostId), eq(commands.state, "pending"), gt(commands.expiresAt, now)))
+          .where(isPending(hostId, now))
           .orderBy(asc(commands.issuedAt))
-          .limit(50)
+          .limit(PENDING_MAX)
       ).map(({ state: _, ...command }) => command),
 
     byId: async (id: string): Promise<(CommandRecord & { state: string }) | null> =>

@@ -1,6 +1,26 @@
+import { is, Param, Placeholder } from "drizzle-orm";
 import type { DrizzleD1Database } from "drizzle-orm/d1";
 
-export type Db = DrizzleD1Database;
+/** With the D1 client that it was made of. */
+export type Db = DrizzleD1Database & { $client: D1Database };
+
+/**
+ * A statement whose text is made once: on a hot path drizzle would make it anew for every call. Its parameters are
+ * placeholders; a value that is not given is NULL.
+ */
+export function compile(
+  db: Db,
+  query: { toSQL: () => { sql: string; params: unknown[] } },
+): (values: Record<string, unknown>) => D1PreparedStatement {
+  const { sql: text, params } = query.toSQL();
+  const prepared = db.$client.prepare(text);
+  const parts = params.map((param) => {
+    const value: unknown = is(param, Param) ? param.value : param;
+    return is(value, Placeholder) ? { name: String(value.name) } : { constant: value };
+  });
+  return (values) =>
+    prepared.bind(...parts.map((part) => ("name" in part ? (values[part.name] ?? null) : part.constant)));
+}
 
 /**
  * Which guard of a batch failed. D1 has no transactions across calls, so a guard is an expression that turns into NULL for

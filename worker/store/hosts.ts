@@ -60,6 +60,18 @@ export function hostStore(db: Db) {
       return row ? toHost(row.host, row.heardAt) : null;
     },
 
+    /** How many hosts there are, and how many of them were heard after `since`. */
+    counts: async (since: number): Promise<{ known: number; fresh: number }> => {
+      const [row] = await db
+        .select({
+          known: sql<number>`count(*)`,
+          fresh: sql<number>`coalesce(sum(${hostState.heardAt} > ${since}), 0)`,
+        })
+        .from(hosts)
+        .leftJoin(hostState, eq(hostState.hostNumber, hosts.number));
+      return row ?? { known: 0, fresh: 0 };
+    },
+
     list: async (cluster: string | null, after: string | null, limit: number): Promise<HostRecord[]> => {
       const rows = await db
         .select({ host: hosts, heardAt: hostState.heardAt })

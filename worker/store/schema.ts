@@ -71,25 +71,67 @@ export const placements = sqliteTable(
   (table) => [primaryKey({ columns: [table.cluster, table.uuid, table.fromAt] })],
 );
 
-/** Packed samples; see model/telemetry/FORMAT.md. `id` is composed of host number, tier, hour and part. */
+/**
+ * Samples; see model/telemetry/FORMAT.md. `id` is composed of host number, tier, hour and part. What was appended last stands
+ * in `head` and `live` until Cron packs it.
+ */
 export const chunks = sqliteTable("chunks", {
   id: integer("id").primaryKey(),
-  data: blob("data", { mode: "buffer" }).notNull(),
+  /** Rises with every write: what was written against an older one is refused. */
+  revision: integer("revision").notNull(),
+  /** Base64 of live frames with the series of the host itself; null: none. */
+  head: text("head"),
+  /** Base64 of live frames with the series of VMs; null: none. */
+  live: text("live"),
+  /** One packed frame; null: nothing was packed yet. */
+  packed: blob("packed", { mode: "buffer" }),
 });
 
-/** What is known of a host right now: one row a host, every write guarded by `version`. */
+/**
+ * What is known of a host right now: one row a host, every write of telemetry guarded by `version`. No index: D1 would bill
+ * another written row a batch. The short columns come first, so that a scan of them does not read the long ones.
+ */
 export const hostState = sqliteTable("host_state", {
   hostNumber: integer("host_number").primaryKey(),
   version: integer("version").notNull(),
   /** When the host was last heard, by Drover's clock. */
   heardAt: integer("heard_at").notNull(),
-  /** JSON: VM uuid → run state, as the host last said, and when. */
-  vmStates: text("vm_states"),
   vmStatesAt: integer("vm_states_at"),
-  /** JSON: latest values, moving averages and dirty curves. */
+  /** JSON array of hours that got samples after they were closed; null: none. */
+  lateHours: text("late_hours"),
+  /** JSON: VM uuid → run state, as the host last said. */
+  vmStates: text("vm_states"),
+  /** JSON: entities and their metrics, in the order of `latest`. */
+  layout: text("layout"),
+  /** Base64: time, value and moving average of each series of `layout`. */
   latest: text("latest"),
-  /** JSON: ring of the batch ids last seen, with their answers. */
+  /** JSON: VM uuid → dirty curve. */
+  curves: text("curves"),
+  /** JSON: the open chunks' revision, length and layouts, so that a batch is appended without reading them. */
+  tails: text("tails"),
+  /** Last values of counters that came as such. */
+  counters: text("counters"),
+  /** The batch ids last seen, with their answers, a line each. */
   batches: text("batches"),
+});
+
+/** What hours have been: quantiles over 1 h and 24 h, written when an hour is closed. One row a host. */
+export const hostSummaries = sqliteTable("host_summaries", {
+  hostNumber: integer("host_number").primaryKey(),
+  /** End of the last hour in it, ms since 1970. */
+  summarizedAt: integer("summarized_at").notNull(),
+  /** JSON: Summary. */
+  summary: text("summary").notNull(),
+  /** Base64: the sketches of the last 24 h. */
+  window: text("window").notNull(),
+});
+
+/** How far work has come that is done in portions. */
+export const jobs = sqliteTable("jobs", {
+  name: text("name").primaryKey(),
+  /** JSON. */
+  state: text("state").notNull(),
+  updatedAt: integer("updated_at").notNull(),
 });
 
 /** A decision of the advisor. `content` is what was approved or not, byte for byte; `contentHash` is its SHA-256. */

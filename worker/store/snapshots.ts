@@ -2,12 +2,13 @@
 import { and, eq, gt, isNotNull } from "drizzle-orm";
 import { z } from "zod";
 import { calibration } from "../model/calibration/types.ts";
-import type { Snapshot, SnapshotHost, SnapshotVm } from "../model/cluster.ts";
-import { NOTHING_KNOWN, type Latest, hostLoad, latestSchema, vmLoadOver } from "../model/telemetry/latest.ts";
+import type { Snapshot, SnapshotHost, SnapshotVm, VmLoad } from "../model/cluster.ts";
+import { hostLoad, type Known, NOTHING_KNOWN, vmLoadOver, vmLoads } from "../model/telemetry/known.ts";
 import { MINUTE_MS } from "../model/units.ts";
 import { hostFacts, vmInventory, vmState } from "../model/wire/inventory.ts";
 import type { Db } from "./db.ts";
 import { calibrations, hosts, hostState, migrations, reservations, vms } from "./schema.ts";
+import { knownOf, type StateColumns, stateColumns } from "./telemetry.ts";
 
 const statesByVm = z.record(z.string(), vmState);
 
@@ -18,8 +19,7 @@ type HostRow = {
   host: typeof hosts.$inferSelect;
   heardAt: number | null;
   vmStates: string | null;
-  latest: string | null;
-};
+} & StateColumns;
 
 export function snapshotStore(db: Db) {
   return {
@@ -27,7 +27,7 @@ export function snapshotStore(db: Db) {
     read: async (cluster: string, now: number): Promise<Snapshot> => {
       const [hostRows, vmRows, reserved, moved, learned] = await db.batch([
         db
-          .select({ host: hosts, heardAt: hostState.heardAt, vmStates: hostState.vmStates, latest: hostState.latest })
+          .select({ host: hosts, heardAt: hostState.heardAt, vmStates: hostState.vmStates, ...stateColumns })
           .from(hosts)
           .leftJoin(hostState, eq(hostState.hostNumber, hosts.number))
           .where(eq(hosts.cluster, cluster))
@@ -62,7 +62,7 @@ export function snapshotStore(db: Db) {
         db.select({ body: calibrations.body }).from(calibrations).where(eq(calibrations.cluster, cluster)),
       ]);
       const unsettled = new Set(moved.flatMap(({ fromHostId, toHostId }) => [fromHostId, toHostId]));
-      const known = new Map(hostRows.map((row) => [row.host.id, latestOf(row)]));
+      const known = new Map(hostRows.map((row) => [row.host.id, loadsOf(row)]));
       const lastMovedAt = Object.fromEntries(
         vmRows.flatMap((row) => (row.lastMovedAt === null ? [] : [[row.uuid, row.lastMovedAt]])),
       );
@@ -84,27 +84,39 @@ export function snapshotStore(db: Db) {
   };
 }
 
-const latestOf = ({ latest }: HostRow): Latest =>
-  latest === null ? NOTHING_KNOWN : latestSchema.parse(JSON.parse(latest));
+type HostLoads = { known: Known; vms: (uuid: string) => VmLoad };
+
+function loadsOf(row: HostRow): HostLoads {
+  const known = knownOf(row);
+  return { known, vms: vmLoads(known) };
+}
 
 function toSnapshotHost(
   row: HostRow,
-  { vmRows, isSettled, known }: { vmRows: (typeof vms.$inferSelect)[]; isSettled: boolean; known: Map<string, Latest> },
+  {
+    vmRows,
+    isSettled,
+    known,
+  }: { vmRows: (typeof vms.$inferSelect)[]; isSettled: boolean; known: Map<string, HostLoads> },
 ): SnapshotHost {
   const { host, heardAt, vmStates } = row;
   const { sequence: _, bootId: __, ...facts } = hostFacts.parse(JSON.parse(host.inventory));
   const states = vmStates === null ? {} : statesByVm.parse(JSON.parse(vmStates));
-  const present = known.get(host.id) ?? NOTHING_KNOWN;
-  const others = [...known.values()].filter((latest) => latest !== present);
+  const present = known.get(host.id);
+  const others = [...known.values()].filter((loads) => loads !== present).map((loads) => loads.vms);
   return {
     ...facts,
     hostId: host.id,
     ...(heardAt === null ? {} : { heardAt }),
-    load: hostLoad(present, isSettled),
+    load: hostLoad(present?.known ?? NOTHING_KNOWN, isSettled),
     vms: vmRows.map((vmRow): SnapshotVm => {
       const vm = vmInventory.parse(JSON.parse(vmRow.inventory));
       // A heartbeat is newer than the inventory.
-      return { ...vm, state: states[vm.uuid] ?? vm.state, load: vmLoadOver(present, others, vm.uuid) };
+      return {
+        ...vm,
+        state: states[vm.uuid] ?? vm.state,
+        load: vmLoadOver(present?.vms ?? vmLoads(NOTHING_KNOWN), others, vm.uuid),
+      };
     }),
   };
 }

@@ -1,208 +1,221 @@
-// Packed samples and what is known of a host right now. A packed BLOB crosses into D1 and out of it as hex: D1 would
-// otherwise move it as a JSON array of numbers.
-import { and, asc, between, eq, inArray, sql } from "drizzle-orm";
-import { type BatchRing, batchRing } from "../model/telemetry/batch-ring.ts";
-import { fromHex, toHex } from "../model/telemetry/bytes.ts";
-import { chunkId, chunkIdRange } from "../model/telemetry/chunk-id.ts";
-import { type Frame, readColumns } from "../model/telemetry/chunk.ts";
-import { type Latest, latestSchema, NOTHING_KNOWN } from "../model/telemetry/latest.ts";
-import type { Append, StoredPart } from "../model/telemetry/parts.ts";
-import type { VmState } from "../model/wire/inventory.ts";
+// What a host's telemetry is written to: its state and its open chunks, together or not at all.
+import { and, asc, between, eq, gt, inArray, sql, type SQL } from "drizzle-orm";
+import type { AnySQLiteColumn } from "drizzle-orm/sqlite-core";
+import { z } from "zod";
+import type { StoredPart } from "../model/telemetry/append.ts";
+import { parseRing } from "../model/telemetry/batch-ring.ts";
+import type { HostTelemetry, HostWrite } from "../model/telemetry/stored.ts";
+import { chunkId } from "../model/telemetry/chunk-id.ts";
+import { curvesSchema, type Known, NOTHING_KNOWN, parseLayout, parseReadings } from "../model/telemetry/known.ts";
+import { NO_COUNTERS, parseCounterState } from "../model/telemetry/foreign/counter-state.ts";
+import { type Summary, summarySchema } from "../model/telemetry/summary.ts";
+import type { CommandRecord } from "../model/run.ts";
+import { createHostCache } from "./host-cache.ts";
 import { type Db, failedGuard } from "./db.ts";
-import { chunks, hosts, hostState, placements } from "./schema.ts";
+import { type CommandsOf, compileWrite } from "./host-writes.ts";
+import { chunks, hosts, hostState, hostSummaries, placements, vms } from "./schema.ts";
 
-export type Hours = { fromHour: number; toHour: number };
+export type LatestOfHost = { hostId: string; cluster: string; heardAt: number | null; known: Known };
 
-/** What a write of telemetry starts from. `version` guards it; 0: nothing was ever written of this host. */
-export type HostTelemetry = {
-  number: number;
-  cluster: string;
-  version: number;
-  latest: Latest;
-  batches: BatchRing;
-  parts: StoredPart[];
-};
+export type SummaryOfHost = { hostId: string; cluster: string; summarizedAt: number | null; summary: Summary | null };
 
-export type TelemetryWrite = {
-  hostNumber: number;
-  /** As it was read: where it is another by now, nothing is written. */
-  version: number;
-  appends: Append[];
-  latest: Latest;
-  batches: BatchRing;
-  /** Run states that came with the samples, and when; null: none came. */
-  heard: { at: number; vmStates: Record<string, VmState> } | null;
-};
+/** Which hosts; `after`: those whose ids follow it. */
+export type HostFilter = { hostId: string | null; cluster: string | null; after: string | null; limit: number };
 
-export type LatestOfHost = { hostId: string; cluster: string; heardAt: number | null; latest: Latest };
+const isAmong = ({ hostId, cluster, after }: HostFilter): SQL | undefined =>
+  and(
+    hostId === null ? undefined : eq(hosts.id, hostId),
+    cluster === null ? undefined : eq(hosts.cluster, cluster),
+    after === null ? undefined : gt(hosts.id, after),
+  );
 
-/** Where a VM was, from when until when by Drover's clock; `toAt` null: still there. Oldest first. */
-export type Placement = { hostNumber: number; hostId: string; fromAt: number; toAt: number | null };
-
-/** Chunks are read in portions of about this many bytes: as hex they take twice that, and an isolate has 128 MB. */
-const READ_BYTES = 4_000_000;
 /** D1 binds 100 parameters. */
-const READ_ROWS_MAX = 90;
+const BOUND_MAX = 90;
 
-/** Ids of consecutive hosts are this far apart. */
-const HOST_STRIDE = chunkId({ hostNumber: 1, tier: "raw", hour: 0, part: 0 });
+const tailsSchema = z.array(
+  z.strictObject({
+    id: z.int(),
+    revision: z.int(),
+    size: z.int(),
+    head: z.string().nullable(),
+    live: z.string().nullable(),
+  }),
+);
+const hoursSchema = z.array(z.int());
 
-const latestOf = (json: string | null): Latest =>
-  json === null ? NOTHING_KNOWN : latestSchema.parse(JSON.parse(json));
+export type StateColumns = { layout: string | null; latest: string | null; curves: string | null };
+
+/** What the columns of a host's state say. */
+export function knownOf({ layout, latest, curves }: StateColumns): Known {
+  if (layout === null || latest === null) return NOTHING_KNOWN;
+  const series = parseLayout(layout);
+  return {
+    series,
+    ...parseReadings(Uint8Array.fromBase64(latest), series.length),
+    curves: curves === null ? new Map() : new Map(Object.entries(curvesSchema.parse(JSON.parse(curves)))),
+  };
+}
+
+export const stateColumns = { layout: hostState.layout, latest: hostState.latest, curves: hostState.curves };
 
 export function telemetryStore(db: Db) {
+  const write = compileWrite(db);
+  const cache = createHostCache();
   return {
-    /** What is known of a host, and the raw chunks of those hours, in one consistent read. null: there is no such host. */
-    read: (hostId: string, hours: Hours | null) => readHost(db, hostId, hours),
+    /** What is known of hosts, those that do not exist left out; what this isolate remembers may be out of date. */
+    hosts: async (hostIds: readonly string[]): Promise<HostTelemetry[]> => {
+      const remembered = hostIds.map((hostId) => cache.get(hostId)).filter((host) => host !== undefined);
+      if (remembered.length === hostIds.length) return remembered;
+      const known = new Set(remembered.map(({ hostId }) => hostId));
+      return [
+        ...remembered,
+        ...(await readHosts(
+          db,
+          hostIds.filter((hostId) => !known.has(hostId)),
+        )),
+      ];
+    },
+    remember: cache.set,
+    forget: cache.drop,
 
-    /** All of it or nothing. False: another write was quicker, read again. */
-    append: (write: TelemetryWrite) => append(db, write),
-
-    /** The wanted raw columns of a host, hour by hour, in the order in which they were appended. */
-    columns: (hostNumber: number, hours: Hours, wanted: (entity: string, metric: string) => boolean) =>
-      columns(db, hostNumber, hours, wanted),
-
-    placements: async (cluster: string, uuid: string): Promise<Placement[]> =>
-      db
+    /** The last parts of a host's raw chunks of some hours. */
+    parts: async (hostNumber: number, hours: readonly number[]): Promise<StoredPart[]> => {
+      const first = chunkId({ hostNumber, tier: "raw", hour: Math.min(...hours), part: 0 });
+      const last = chunkId({ hostNumber, tier: "raw", hour: Math.max(...hours) + 1, part: 0 });
+      const length = (column: AnySQLiteColumn): SQL => sql`coalesce(length(${column}), 0)`;
+      return db
         .select({
-          hostNumber: hosts.number,
-          hostId: hosts.id,
-          fromAt: placements.fromAt,
-          toAt: placements.toAt,
+          id: chunks.id,
+          revision: chunks.revision,
+          size: sql<number>`${length(chunks.head)} + ${length(chunks.live)} + coalesce(length(${chunks.packed}), 0)`,
         })
-        .from(placements)
-        .innerJoin(hosts, eq(hosts.id, placements.hostId))
-        .where(and(eq(placements.cluster, cluster), eq(placements.uuid, uuid)))
-        .orderBy(asc(placements.fromAt)),
+        .from(chunks)
+        .where(between(chunks.id, first, last - 1));
+    },
+
+    /**
+     * All of it or nothing, and what the hosts' agents have not answered yet, for those that `commandsOf` names. "version":
+     * another write to one of the hosts was quicker, "revision": a chunk has changed; read again.
+     */
+    append: async (
+      writes: readonly HostWrite[],
+      commandsOf: CommandsOf | null,
+    ): Promise<{ commands: CommandRecord[] } | "version" | "revision"> => {
+      try {
+        return { commands: await write(writes, commandsOf) };
+      } catch (error) {
+        const guard = failedGuard(error);
+        if (guard === "host_state.version") return "version";
+        if (guard === "chunks.revision") return "revision";
+        throw error;
+      }
+    },
+
+    /** All hosts, by id. */
+    hostNames: (cluster: string | null): Promise<{ hostId: string; number: number; cluster: string }[]> =>
+      db
+        .select({ hostId: hosts.id, number: hosts.number, cluster: hosts.cluster })
+        .from(hosts)
+        .where(cluster === null ? undefined : eq(hosts.cluster, cluster))
+        .orderBy(asc(hosts.id)),
+
+    /** VMs (null: all) by cluster and uuid, and all their placements, oldest first. */
+    vmPlaces: (cluster: string | null, uuids: readonly string[] | null) => {
+      const isWanted = (table: typeof vms | typeof placements): SQL | undefined =>
+        and(
+          cluster === null ? undefined : eq(table.cluster, cluster),
+          uuids === null ? undefined : sql`${table.uuid} IN (SELECT value FROM json_each(${JSON.stringify(uuids)}))`,
+        );
+      return db.batch([
+        db
+          .select({ cluster: vms.cluster, uuid: vms.uuid, hostId: vms.hostId })
+          .from(vms)
+          .where(isWanted(vms))
+          .orderBy(asc(vms.cluster), asc(vms.uuid)),
+        db
+          .select({
+            cluster: placements.cluster,
+            uuid: placements.uuid,
+            hostNumber: hosts.number,
+            fromAt: placements.fromAt,
+          })
+          .from(placements)
+          .innerJoin(hosts, eq(hosts.id, placements.hostId))
+          .where(isWanted(placements))
+          .orderBy(asc(placements.fromAt)),
+      ]);
+    },
 
     /** Latest values of hosts by id. */
-    latest: async (filter: {
-      hostId: string | null;
-      cluster: string | null;
-      after: string | null;
-      limit: number;
-    }): Promise<LatestOfHost[]> => {
+    latest: async (filter: HostFilter): Promise<LatestOfHost[]> => {
       const rows = await db
-        .select({ hostId: hosts.id, cluster: hosts.cluster, heardAt: hostState.heardAt, latest: hostState.latest })
+        .select({ hostId: hosts.id, cluster: hosts.cluster, heardAt: hostState.heardAt, ...stateColumns })
         .from(hosts)
         .leftJoin(hostState, eq(hostState.hostNumber, hosts.number))
-        .where(
-          and(
-            filter.hostId === null ? undefined : eq(hosts.id, filter.hostId),
-            filter.cluster === null ? undefined : eq(hosts.cluster, filter.cluster),
-            filter.after === null ? undefined : sql`${hosts.id} > ${filter.after}`,
-          ),
-        )
+        .where(isAmong(filter))
         .orderBy(asc(hosts.id))
         .limit(filter.limit);
-      return rows.map((row) => ({ ...row, latest: latestOf(row.latest) }));
+      return rows.map(({ hostId, cluster, heardAt, ...state }) => ({
+        hostId,
+        cluster,
+        heardAt,
+        known: knownOf(state),
+      }));
+    },
+
+    /** Summaries of hosts by id; null: no hour of it was closed yet. */
+    summaries: async (filter: HostFilter): Promise<SummaryOfHost[]> => {
+      const rows = await db
+        .select({
+          hostId: hosts.id,
+          cluster: hosts.cluster,
+          summarizedAt: hostSummaries.summarizedAt,
+          summary: hostSummaries.summary,
+        })
+        .from(hosts)
+        .leftJoin(hostSummaries, eq(hostSummaries.hostNumber, hosts.number))
+        .where(isAmong(filter))
+        .orderBy(asc(hosts.id))
+        .limit(filter.limit);
+      return rows.map(({ summary, ...row }) => ({
+        ...row,
+        summary: summary === null ? null : summarySchema.parse(JSON.parse(summary)),
+      }));
     },
   };
 }
 
-async function readHost(db: Db, hostId: string, hours: Hours | null): Promise<HostTelemetry | null> {
-  // Host numbers start at 1: the range of host 0 is shifted by the host's number inside the query.
-  const range = hours === null ? { first: 0, last: -1 } : chunkIdRange(0, "raw", hours.fromHour, hours.toHour);
-  const shifted = (id: number) => sql`${hosts.number} * ${HOST_STRIDE} + ${id}`;
-  const [rows, parts] = await db.batch([
-    db
+async function readHosts(db: Db, hostIds: readonly string[]): Promise<HostTelemetry[]> {
+  const found: HostTelemetry[] = [];
+  for (let start = 0; start < hostIds.length; start += BOUND_MAX) {
+    const rows = await db
       .select({
+        hostId: hosts.id,
         number: hosts.number,
         cluster: hosts.cluster,
         version: hostState.version,
-        latest: hostState.latest,
+        tails: hostState.tails,
+        lateHours: hostState.lateHours,
+        counters: hostState.counters,
         batches: hostState.batches,
+        ...stateColumns,
       })
       .from(hosts)
       .leftJoin(hostState, eq(hostState.hostNumber, hosts.number))
-      .where(eq(hosts.id, hostId)),
-    db
-      .select({ id: chunks.id, bytes: sql<number>`length(${chunks.data})` })
-      .from(hosts)
-      .innerJoin(chunks, between(chunks.id, shifted(range.first), shifted(range.last)))
-      .where(eq(hosts.id, hostId)),
-  ]);
-  const row = rows[0];
-  if (row === undefined) return null;
-  return {
-    number: row.number,
-    cluster: row.cluster,
-    version: row.version ?? 0,
-    latest: latestOf(row.latest),
-    batches: row.batches === null ? [] : batchRing.parse(JSON.parse(row.batches)),
-    parts,
-  };
-}
-
-async function append(db: Db, write: TelemetryWrite): Promise<boolean> {
-  const { hostNumber, version, heard } = write;
-  const known = { latest: JSON.stringify(write.latest), batches: JSON.stringify(write.batches) };
-  const life = heard && { heardAt: heard.at, vmStates: JSON.stringify(heard.vmStates), vmStatesAt: heard.at };
-  const guarded = db
-    .insert(hostState)
-    // 0: by samples alone a host is not heard.
-    .values({ hostNumber, version: version + 1, heardAt: 0, ...known, ...life })
-    .onConflictDoUpdate({
-      target: hostState.hostNumber,
-      // NULL in a NOT NULL column fails the statement, and with it the whole batch.
-      set: { version: sql`CASE WHEN ${hostState.version} = ${version} THEN ${version + 1} END`, ...known, ...life },
-    });
-  const appends = write.appends.map(({ id, data }) =>
-    db
-      .insert(chunks)
-      .values({ id, data: sql`unhex(${toHex(data)})` })
-      .onConflictDoUpdate({
-        target: chunks.id,
-        set: { data: sql`CAST(${chunks.data} || excluded.data AS BLOB)` },
-      }),
-  );
-  try {
-    await db.batch([guarded, ...appends]);
-    return true;
-  } catch (error) {
-    if (failedGuard(error) === "host_state.version") return false;
-    throw error;
+      .where(inArray(hosts.id, hostIds.slice(start, start + BOUND_MAX)));
+    for (const { hostId, number, cluster, version, tails, lateHours, counters, batches, ...state } of rows)
+      found.push({
+        hostId,
+        number,
+        cluster,
+        version: version ?? 0,
+        known: knownOf(state),
+        ring: parseRing(batches),
+        tails: tails === null ? [] : tailsSchema.parse(JSON.parse(tails)),
+        lateHours: lateHours === null ? [] : hoursSchema.parse(JSON.parse(lateHours)),
+        counters: counters === null ? NO_COUNTERS : parseCounterState(counters),
+        arrivals: [],
+      });
   }
-}
-
-async function columns(
-  db: Db,
-  hostNumber: number,
-  hours: Hours,
-  wanted: (entity: string, metric: string) => boolean,
-): Promise<Frame[]> {
-  const { first, last } = chunkIdRange(hostNumber, "raw", hours.fromHour, hours.toHour);
-  const stored = await db
-    .select({ id: chunks.id, bytes: sql<number>`length(${chunks.data})` })
-    .from(chunks)
-    .where(between(chunks.id, first, last))
-    .orderBy(asc(chunks.id));
-  const frames: Frame[] = [];
-  for (const ids of portions(stored)) {
-    const rows = await db
-      .select({ hex: sql<string>`hex(${chunks.data})` })
-      .from(chunks)
-      .where(inArray(chunks.id, ids))
-      .orderBy(asc(chunks.id));
-    for (const { hex } of rows)
-      frames.push(...readColumns(fromHex(hex), wanted).filter((frame) => frame.columns.length > 0));
-  }
-  return frames;
-}
-
-/** Ids in their order, in portions that are read at a time. */
-function portions(stored: readonly StoredPart[]): number[][] {
-  const all: number[][] = [];
-  let room = 0;
-  for (const { id, bytes } of stored) {
-    const open = all.at(-1);
-    if (open === undefined || bytes > room || open.length === READ_ROWS_MAX) {
-      all.push([id]);
-      room = READ_BYTES - bytes;
-    } else {
-      open.push(id);
-      room -= bytes;
-    }
-  }
-  return all;
+  return found;
 }

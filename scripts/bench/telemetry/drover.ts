@@ -122,7 +122,7 @@ export const REMOTE_WRITE_HEADERS = {
 };
 
 /** What a Prometheus is configured with to write to Drover. */
-const REMOTE_WRITE_PATH = "/v1/prometheus/write?host_label=host&vm_label=vm";
+const REMOTE_WRITE_PATH = "/v1/prometheus/write?host_label=host&vm_label=vm&ignore_labels=cluster,job";
 
 async function sendRemoteWrite(url: string, token: string, bodies: readonly Body[]): Promise<boolean> {
   const what = { method: "POST", headers: { ...bearer(token), ...REMOTE_WRITE_HEADERS } };

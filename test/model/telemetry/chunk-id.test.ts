@@ -6,6 +6,8 @@ import {
   type ChunkKey,
   chunkKey,
   hourOf,
+  hoursBetween,
+  partsOf,
   TIERS,
 } from "../../../worker/model/telemetry/chunk-id.ts";
 
@@ -38,6 +40,7 @@ describe("a chunk id", () => {
       fc.property(anyKey, anyKey, (a, b) => {
         expect(Number.isSafeInteger(chunkId(a))).toBe(true);
         expect(chunkKey(chunkId(a))).toEqual(a);
+        expect(partsOf(chunkId(a))).toEqual(chunkIdRange(a.hostNumber, a.tier, a.hour, a.hour));
         expect(Math.sign(chunkId(a) - chunkId(b))).toBe(Math.sign(order(a, b)));
       }),
     );
@@ -75,4 +78,9 @@ describe("a chunk id", () => {
   test("hours begin on the hour", () => {
     expect([hourOf(0), hourOf(3_599_999), hourOf(3_600_000)]).toEqual([0, 0, 1]);
   });
+});
+
+test("the hours of a range include that in which it starts, not that at which it ends", () => {
+  expect(hoursBetween(3_600_000, 7_200_000)).toEqual({ fromHour: 1, toHour: 1 });
+  expect(hoursBetween(3_599_999, 7_200_001)).toEqual({ fromHour: 0, toHour: 2 });
 });

@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { mergeFrames, readColumns } from "../../../worker/model/telemetry/chunk.ts";
-import { PART_BYTES_MAX } from "../../../worker/model/telemetry/chunk-id.ts";
 import { acceptBatch, type Accepted } from "../../../worker/model/telemetry/ingest.ts";
 import type { TelemetryBatch } from "../../../worker/model/wire/telemetry.ts";
 
 const VM = "0b5f4a2e-8c1d-4e3f-9a6b-7c8d9e0f1a2b";
+const OTHER_VM = "f0000000-0000-4000-8000-000000000001";
 // On the hour.
 const NOW = 1_795_399_200_000;
 const MINUTE = 60_000;
@@ -21,25 +20,31 @@ const batch = (overrides: Partial<TelemetryBatch>): TelemetryBatch => ({
 const accept = (overrides: Partial<TelemetryBatch>): Accepted => acceptBatch(batch(overrides), NOW, RETENTION);
 
 /** Everything that would be stored, as `entity/metric@time` → value. */
-function stored({ frames }: Accepted): Record<string, number> {
+function stored({ frame: { times, columns } }: Accepted): Record<string, number> {
   const out: Record<string, number> = {};
-  const merged = mergeFrames(frames.flatMap(({ frame }) => readColumns(frame, () => true)));
-  for (const { entity, metric, values } of merged.columns)
+  for (const { entity, metric, values } of columns)
     values.forEach((value, index) => {
-      if (value !== null) out[`${entity}/${metric}@${(merged.times[index] ?? 0) - NOW}`] = value;
+      if (!Number.isNaN(value)) out[`${entity}/${metric}@${(times[index] ?? 0) - NOW}`] = value;
     });
   return out;
 }
 
 describe("a batch", () => {
-  test("is stored by hour, host and VMs together", () => {
+  test("becomes one frame, host and VMs together, a gap where there is no sample", () => {
     const result = accept({
       times: [NOW - 1, NOW],
       host_series: { cpu_used_cores: [1.5, 2] },
       vm_series: { [VM]: { cpu_used_cores: [0.8, null], custom: [null, -7] } },
     });
     expect(result).toMatchObject({ accepted: 4, refused: [], refusedCount: 0 });
-    expect(result.frames.map(({ hour }) => hour * HOUR - NOW)).toEqual([-HOUR, 0]);
+    expect(result.frame).toEqual({
+      times: [NOW - 1, NOW],
+      columns: [
+        { entity: "", metric: "cpu_used_cores", values: Float64Array.of(1.5, 2) },
+        { entity: VM, metric: "cpu_used_cores", values: Float64Array.of(0.8, Number.NaN) },
+        { entity: VM, metric: "custom", values: Float64Array.of(Number.NaN, -7) },
+      ],
+    });
     expect(stored(result)).toEqual({
       "/cpu_used_cores@-1": 1.5,
       "/cpu_used_cores@0": 2,
@@ -55,38 +60,35 @@ describe("a batch", () => {
   });
 
   test("without any sample stores nothing", () => {
-    expect(accept({ host_series: { a: [null] }, vm_series: {} })).toMatchObject({
-      frames: [],
-      accepted: 0,
-      refused: [],
-    });
+    const result = accept({ host_series: { a: [null] }, vm_series: {} });
+    expect(result).toMatchObject({ accepted: 0, refused: [], refusedCount: 0 });
+    expect(result.frame.columns).toEqual([]);
   });
 
-  test("that would make a frame too large is stored in several", () => {
-    const times = Array.from({ length: 500 }, (_, index) => NOW + index);
-    const values = times.map((_, index) => index + 0.5);
-    const result = accept({
-      times,
-      host_series: Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`m${index}`, values])),
-    });
-    expect(result.accepted).toBe(150_000);
-    expect(result.frames.length).toBeGreaterThan(1);
-    expect(Math.max(...result.frames.map(({ frame }) => frame.length))).toBeLessThanOrEqual(PART_BYTES_MAX);
-    expect(Object.keys(stored(result))).toHaveLength(150_000);
-  });
-
-  test("is stored whole, whatever its times are within retention", () => {
-    const anyTimes = fc.array(fc.integer({ min: NOW - RETENTION, max: NOW + 5 * MINUTE }), {
-      minLength: 1,
-      maxLength: 30,
-    });
+  test("is stored whole, whatever its times are within retention; each time once, rising", () => {
+    const anyTime = fc.oneof(
+      fc.integer({ min: NOW - RETENTION, max: NOW + 5 * MINUTE }),
+      fc.integer({ min: NOW, max: NOW + 3 }),
+    );
+    const anySample = fc.record({ time: anyTime, a: fc.option(fc.nat(9)), b: fc.option(fc.double({ noNaN: true })) });
     fc.assert(
-      fc.property(anyTimes, (times) => {
-        const result = accept({ times, host_series: { a: times.map((_, index) => index) } });
-        const last = new Map(times.map((time, index) => [`/a@${time - NOW}`, index]));
+      fc.property(fc.array(anySample, { minLength: 1, maxLength: 30 }), (samples) => {
+        const finite = samples.map((sample) => ({ ...sample, b: Number.isFinite(sample.b) ? sample.b : null }));
+        const result = accept({
+          times: finite.map(({ time }) => time),
+          host_series: { a: finite.map(({ a }) => a) },
+          vm_series: { [VM]: { b: finite.map(({ b }) => b) } },
+        });
+        const last = new Map<string, number>();
+        for (const { time, a, b } of finite) {
+          if (a !== null) last.set(`/a@${time - NOW}`, a);
+          if (b !== null) last.set(`${VM}/b@${time - NOW}`, b);
+        }
         expect(stored(result)).toEqual(Object.fromEntries(last));
-        expect(result.refused).toEqual([]);
+        expect(result).toMatchObject({ accepted: last.size, refused: [] });
+        expect(result.frame.times).toEqual([...new Set(finite.map(({ time }) => time))].toSorted((x, y) => x - y));
       }),
+      { seed: 62, numRuns: 500 },
     );
   });
 });
@@ -125,6 +127,27 @@ describe("refused, the rest kept:", () => {
     const result = accept({ vm_series: { [uuid]: { a: [1] } }, host_series: { a: [1] } });
     expect(result.refused).toEqual([{ series: `vm_series.${uuid}`, reason: "a VM is named by its lower-case UUID" }]);
     expect(stored(result)).toEqual({ "/a@0": 1 });
+  });
+
+  test.each<[string, unknown]>([
+    ["null", null],
+    ["a number", 5],
+    ["a text", "cpu_used_cores"],
+    ["an array", [[1]]],
+  ])("a VM of which there is %s", (_, series) => {
+    const good = { a: [2] };
+    const result = accept({ vm_series: { [VM]: series, [OTHER_VM]: good }, host_series: { a: [1] } });
+    expect(result.refused).toEqual([{ series: `vm_series.${VM}`, reason: "must be an object of metrics" }]);
+    expect(stored(result)).toEqual({ "/a@0": 1, [`${OTHER_VM}/a@0`]: 2 });
+  });
+
+  test("a refused time with all that is at it, once", () => {
+    const result = accept({ times: [NOW, 1_795_399_200], host_series: { a: [1, 2], cpu_steal_ratio: [1, 7] } });
+    expect(result.refused).toEqual([
+      { series: "times", reason: expect.stringContaining("looks like seconds"), index: 1 },
+    ]);
+    expect(result.frame.times).toEqual([NOW]);
+    expect(stored(result)).toEqual({ "/a@0": 1, "/cpu_steal_ratio@0": 1 });
   });
 
   test.each([
@@ -177,11 +200,10 @@ describe("refused, the rest kept:", () => {
       },
     ],
   ])("a dirty curve %s", (_, uuid, report) => {
-    const good = "f0000000-0000-4000-8000-000000000001";
     const result = accept({
       vm_dirty_curves: {
         [uuid]: report,
-        [good]: {
+        [OTHER_VM]: {
           at: NOW,
           method: "dirty-ring",
           points: [
@@ -192,16 +214,6 @@ describe("refused, the rest kept:", () => {
       },
     });
     expect(result.refused).toMatchObject([{ series: `vm_dirty_curves.${uuid}` }]);
-    expect([...result.latestUpdate.curves.keys()]).toEqual([good]);
+    expect([...result.curves.keys()]).toEqual([OTHER_VM]);
   });
-});
-
-test("what is over an hour old is stored, but is no reading for latest values", () => {
-  const result = accept({ times: [NOW - HOUR - 1, NOW - HOUR], host_series: { a: [1, 2], b: [3, null] } });
-  expect(result.accepted).toBe(3);
-  expect(result.latestUpdate.frame).toEqual({
-    times: [NOW - HOUR],
-    columns: [{ entity: "", metric: "a", values: [2] }],
-  });
-  expect(accept({ times: [NOW - 2 * HOUR], host_series: { a: [1] } }).latestUpdate.frame.columns).toEqual([]);
 });

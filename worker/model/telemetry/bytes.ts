@@ -39,12 +39,29 @@ export class ByteWriter {
   varint(value: number): void {
     this.#reserve(VARINT_BYTES_MAX);
     let rest = value;
+    if (value < 0x80000000) {
+      let small = value | 0;
+      for (; small >= 0x80; small >>>= 7) this.#bytes[this.#length++] = (small & 0x7f) | 0x80;
+      this.#bytes[this.#length++] = small;
+      return;
+    }
     while (rest >= 0x80) {
       // Bit operations would cut at 32 bits.
       this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
       rest = Math.floor(rest / 0x80);
     }
     this.#bytes[this.#length++] = rest;
+  }
+
+  /** A signed integer of up to 52 bits as a varint: 0, -1, 1, -2, … */
+  zigzag(value: number): void {
+    this.varint(value < 0 ? -2 * value - 1 : 2 * value);
+  }
+
+  uint32(value: number): void {
+    this.#reserve(4);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
   }
 
   float64(value: number): void {
@@ -59,9 +76,48 @@ export class ByteWriter {
     this.#length += data.length;
   }
 
+  /** Begins a part that is preceded by its length; `close` is told what this returns. */
+  open(): number {
+    this.#reserve(1);
+    this.#length += 1;
+    return this.#length;
+  }
+
+  /** Puts the length before what was written since `start`. */
+  close(start: number): void {
+    const length = this.#length - start;
+    if (length < 0x80) {
+      this.#bytes[start - 1] = length;
+      return;
+    }
+    const before = new ByteWriter();
+    before.varint(length);
+    const prefix = before.finish();
+    this.#reserve(prefix.length);
+    this.#bytes.copyWithin(start - 1 + prefix.length, start, this.#length);
+    this.#bytes.set(prefix, start - 1);
+    this.#length += prefix.length - 1;
+  }
+
+  /** Forgets what was written; what was reserved stays. */
+  reset(): void {
+    this.#length = 0;
+  }
+
   /** What was written, copied to its exact size. */
   finish(): Uint8Array {
     return this.#bytes.slice(0, this.#length);
+  }
+
+  /** What was written after its length, and zeros up to a multiple of `group` bytes. */
+  framed(group: number): Uint8Array {
+    const before = new ByteWriter();
+    before.varint(this.#length);
+    const prefix = before.finish();
+    const all = new Uint8Array(Math.ceil((prefix.length + this.#length) / group) * group);
+    all.set(prefix);
+    all.set(this.#bytes.subarray(0, this.#length), prefix.length);
+    return all;
   }
 }
 
@@ -122,6 +178,23 @@ export class ByteReader {
     if (value * bytesEach > this.remaining)
       throw new ChunkError(`${what} is ${value}, but only ${this.remaining} bytes follow`, start);
     return value;
+  }
+
+  /** See `ByteWriter.zigzag`. */
+  zigzag(what: string): number {
+    const value = this.varint(what);
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+
+  uint32(what: string): number {
+    if (this.remaining < 4) throw this.fail(`ends before ${what}`);
+    this.#at += 4;
+    return this.#view.getUint32(this.#at - 4, true);
+  }
+
+  /** Passes `count` bytes that are there. */
+  skip(count: number): void {
+    this.#at += count;
   }
 
   float64(what: string): number {

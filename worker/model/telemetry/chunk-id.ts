@@ -56,5 +56,20 @@ export function chunkIdRange(
   };
 }
 
+/** Ids of all parts of a chunk's hour; `first` names the hour. */
+export const partsOf = (id: number): { first: number; last: number } => {
+  const first = id - (id % PARTS);
+  return { first, last: first + PARTS - 1 };
+};
+
+/** What the id of a host's chunk is above that of the same chunk of the host numbered one less. */
+export const HOST_STRIDE = TIER_SLOTS * HOURS * PARTS;
+
 /** The hour in which a time lies, as in a chunk's id. */
 export const hourOf = (timeMs: number): number => Math.floor(timeMs / HOUR_MS);
+
+/** The hours in which samples from `from` to before `to` lie. */
+export const hoursBetween = (from: number, to: number): { fromHour: number; toHour: number } => ({
+  fromHour: hourOf(from),
+  toHour: hourOf(to - 1),
+});

@@ -1,22 +1,20 @@
-// From a batch of telemetry to frames to be stored and readings to be kept at hand. What is wrong is refused one by one,
+// From a batch of telemetry to samples to be stored and curves to be kept at hand. What is wrong is refused one by one,
 // with its reason; everything else is taken.
 import { z } from "zod";
 import { HOUR_MS, MINUTE_MS } from "../units.ts";
 import { vmUuid } from "../wire/common.ts";
 import { type DirtyCurveReport, dirtyCurveReport, type TelemetryBatch } from "../wire/telemetry.ts";
 import { isMetricName, type Metric, metricBounds } from "./catalogue.ts";
-import { hourOf, PART_BYTES_MAX } from "./chunk-id.ts";
-import { type Column, type Frame, HOST, packFrames } from "./chunk.ts";
-import type { LatestUpdate } from "./latest.ts";
+import { type Column, type Frame, HOST } from "./frame.ts";
 
-/** How long raw samples are kept, and as late as this they are accepted. */
-export const RAW_RETENTION_MS = 48 * HOUR_MS;
 /** A sample may be this far ahead of Drover's clock. */
 export const FUTURE_MS = 5 * MINUTE_MS;
 /** What is older than this is stored, but touches neither latest values nor averages. */
 export const RECENT_MS = HOUR_MS;
 /** Refusals that are told one by one; the rest are counted. */
 export const REFUSED_MAX = 50;
+/** A time before this (1973 in milliseconds) can only be seconds. */
+const SECONDS_MAX = 1e11;
 
 /** One refusal: where in the batch (`host_series.<metric>`, `vm_series.<uuid>.<metric>`, `times`, …), and why. */
 export const refusedSample = z
@@ -30,119 +28,157 @@ export const refusedSample = z
 export type RefusedSample = z.infer<typeof refusedSample>;
 
 export type Accepted = {
-  /** Each within PART_BYTES_MAX, in the order in which they must be appended. */
-  frames: { hour: number; frame: Uint8Array }[];
-  /** Samples in the frames. */
+  /** What is stored; no column of it is all gaps. */
+  frame: Frame;
+  /** Samples in the frame. */
   accepted: number;
+  curves: Map<string, DirtyCurveReport>;
   /** The first REFUSED_MAX of them. */
   refused: RefusedSample[];
   /** All of them. A refused time counts once, however many series have a sample at it. */
   refusedCount: number;
-  latestUpdate: LatestUpdate;
 };
 
-type Refuse = (series: string, reason: string, index?: number) => void;
+export type Refusals = {
+  list: RefusedSample[];
+  count: () => number;
+  refuse: (series: string, reason: string, index?: number) => void;
+};
 
 /** Answers are kept in the ring of batches: no name is repeated at full length or in other than printable ASCII. */
 const LABEL_MAX = 200;
 const printable = (text: string): string => text.slice(0, LABEL_MAX).replaceAll(/[^\x20-\x7e]/g, "?");
 
-function refusals(): { list: RefusedSample[]; count: () => number; refuse: Refuse } {
+/** Collects refusals: the first ones with their reasons, the rest by number. */
+export function refusals(): Refusals {
   const list: RefusedSample[] = [];
   let count = 0;
-  const refuse: Refuse = (series, reason, index) => {
-    count += 1;
-    if (list.length >= REFUSED_MAX) return;
-    list.push({ series: printable(series), reason: printable(reason), ...(index === undefined ? {} : { index }) });
+  return {
+    list,
+    count: () => count,
+    refuse: (series, reason, index) => {
+      count += 1;
+      if (list.length >= REFUSED_MAX) return;
+      list.push({ series: printable(series), reason: printable(reason), ...(index === undefined ? {} : { index }) });
+    },
   };
-  return { list, count: () => count, refuse };
 }
 
-/** The times to be stored, sorted and each once, and for every place in the batch its row among them; -1: refused. */
-type Grid = { times: number[]; rows: number[] };
+/** Why samples of this time are not taken at `now`; null: they are. */
+export function timeProblem(time: number, now: number, rawRetentionMs: number): string | null {
+  if (time > now + FUTURE_MS) return `${time} is over 5 min in the future: check the host's clock`;
+  if (time >= now - rawRetentionMs) return null;
+  if (time < SECONDS_MAX) return `${time} looks like seconds since 1970; milliseconds are meant`;
+  return `${time} is older than raw retention, ${rawRetentionMs / HOUR_MS} h`;
+}
 
-function gridOf(times: readonly number[], now: number, rawRetentionMs: number, refuse: Refuse): Grid {
+/** The times to be stored, sorted and each once; `rows`: for every place in the batch its row among them, -1: refused. */
+type Grid = { times: number[]; rows: Int32Array; isPlain: boolean };
+
+function gridOf(times: readonly number[], now: number, rawRetentionMs: number, { refuse }: Refusals): Grid {
+  let isPlain = true;
   const usable = times.map((time, index) => {
-    if (time > now + FUTURE_MS) refuse("times", `${time} is over 5 min in the future: check the host's clock`, index);
-    else if (time < now - rawRetentionMs)
-      refuse("times", `${time} is older than raw retention, ${rawRetentionMs / HOUR_MS} h`, index);
-    else return true;
-    return false;
+    const problem = timeProblem(time, now, rawRetentionMs);
+    if (problem !== null) refuse("times", problem, index);
+    if (problem !== null || (index > 0 && time <= (times[index - 1] ?? 0))) isPlain = false;
+    return problem === null;
   });
+  if (isPlain) return { times: [...times], rows: Int32Array.from(times.keys()), isPlain };
   const kept = [...new Set(times.filter((_, index) => usable[index]))].toSorted((a, b) => a - b);
   const row = new Map(kept.map((time, index) => [time, index]));
-  return { times: kept, rows: times.map((time, index) => (usable[index] ? (row.get(time) ?? -1) : -1)) };
+  return { times: kept, rows: Int32Array.from(times, (time, i) => (usable[i] ? (row.get(time) ?? -1) : -1)), isPlain };
 }
 
-function whyNot(value: unknown, bounds: Metric | undefined): string | null {
+/** Why a metric cannot have this value; null: it can. */
+export function valueProblem(value: unknown, bounds: Metric | undefined): string | null {
   if (typeof value !== "number" || !Number.isFinite(value)) return "neither a finite number nor null";
   if (bounds === undefined) return null;
   if (value < bounds.min) return `${value} is below ${bounds.min}, the least that ${bounds.name} can be`;
   return value > bounds.max ? `${value} is above ${bounds.max}, the most that ${bounds.name} can be` : null;
 }
 
-/** The column of one series on the grid, or null where nothing of it can be stored. */
-function columnOf(grid: Grid, label: string, entity: string, metric: string, values: unknown, refuse: Refuse) {
-  const series = `${label}.${metric}`;
-  if (!isMetricName(metric)) {
-    refuse(series, "a metric name is a letter or one underscore, then letters, digits, _ and :, at most 128 in all");
-    return null;
-  }
-  if (!Array.isArray(values) || values.length !== grid.rows.length) {
-    refuse(series, `must be an array of ${grid.rows.length} values, one for each of times`);
-    return null;
-  }
-  const bounds = metricBounds(metric);
-  const column: Column = { entity, metric, values: grid.times.map(() => null) };
-  values.forEach((value: unknown, index) => {
-    const row = grid.rows[index] ?? -1;
+/** What is needed to judge a name, remembered: hosts send the same names for ever. */
+const verdicts = new Map<string, { isName: boolean; bounds: Metric | undefined }>();
+const VERDICTS_MAX = 5000;
+
+function verdictOn(metric: string): { isName: boolean; bounds: Metric | undefined } {
+  const known = verdicts.get(metric);
+  if (known !== undefined) return known;
+  const verdict = { isName: isMetricName(metric), bounds: metricBounds(metric) };
+  if (verdicts.size >= VERDICTS_MAX) verdicts.clear();
+  verdicts.set(metric, verdict);
+  return verdict;
+}
+
+type Taken = { columns: Column[]; accepted: number };
+
+/** Adds the column of one series on the grid, if anything of it can be stored. */
+function takeSeries(taken: Taken, grid: Grid, source: Source, metric: string, values: unknown, refuse: Refuse): void {
+  const { isName, bounds } = verdictOn(metric);
+  const series = (): string => `${source.label}.${metric}`;
+  if (!isName)
+    return refuse(series(), "a metric name is a letter or one underscore, then letters, digits, _ and :, at most 128");
+  if (!Array.isArray(values) || values.length !== grid.rows.length)
+    return refuse(series(), `must be an array of ${grid.rows.length} values, one for each of times`);
+  const column = new Float64Array(grid.times.length).fill(Number.NaN);
+  const count = takeValues(column, grid, values, bounds, (reason, index) => refuse(series(), reason, index));
+  if (count === 0) return;
+  taken.accepted += count;
+  taken.columns.push({ entity: source.entity, metric, values: column });
+}
+
+/** Puts values into their rows of a column; how many samples it has then. */
+function takeValues(
+  column: Float64Array,
+  { rows, isPlain }: Grid,
+  values: readonly unknown[],
+  bounds: Metric | undefined,
+  refuse: (reason: string, index: number) => void,
+): number {
+  const { min, max } = bounds ?? ANY_NUMBER;
+  let count = 0;
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index];
+    const row = rows[index] ?? -1;
     // null says that there is no sample; what a refused time has was refused with it.
-    if (value === null || row === -1) return;
-    const reason = whyNot(value, bounds);
-    if (reason !== null) refuse(series, reason, index);
-    // The last of several samples at one time wins.
-    else if (typeof value === "number") column.values[row] = value;
-  });
-  return column.values.some((value) => value !== null) ? column : null;
-}
-
-const isUuid = (text: string): boolean => vmUuid.safeParse(text).success;
-
-function columnsOf(batch: TelemetryBatch, grid: Grid, refuse: Refuse): Column[] {
-  const sources = [{ label: "host_series", entity: HOST, series: batch.host_series ?? {} }];
-  for (const [uuid, series] of Object.entries(batch.vm_series ?? {})) {
-    const label = `vm_series.${uuid}`;
-    if (isUuid(uuid)) sources.push({ label, entity: uuid, series });
-    else refuse(label, "a VM is named by its lower-case UUID");
+    if (value === null || row === -1) continue;
+    if (typeof value === "number" && value >= min && value <= max) {
+      // The last of several samples at one time wins.
+      if (isPlain || Number.isNaN(column[row])) count += 1;
+      column[row] = value;
+    } else refuse(valueProblem(value, bounds) ?? "out of range", index);
   }
-  return sources.flatMap(({ label, entity, series }) =>
-    Object.entries(series).flatMap(([metric, values]) => columnOf(grid, label, entity, metric, values, refuse) ?? []),
-  );
+  return count;
 }
 
-/** The samples from the `from`th to before the `to`th time, without the series that have none there. */
-function sliceFrame({ times, columns }: Frame, from: number, to: number): Frame {
-  return {
-    times: times.slice(from, to),
-    columns: columns
-      .map((column) => ({ ...column, values: column.values.slice(from, to) }))
-      .filter(({ values }) => values.some((value) => value !== null)),
-  };
-}
+const ANY_NUMBER = { min: -Number.MAX_VALUE, max: Number.MAX_VALUE };
 
-function framesByHour(frame: Frame): Accepted["frames"] {
-  const frames: Accepted["frames"] = [];
-  let from = 0;
-  while (from < frame.times.length) {
-    const hour = hourOf(frame.times[from] ?? 0);
-    const after = frame.times.findIndex((time, index) => index > from && hourOf(time) !== hour);
-    const to = after === -1 ? frame.times.length : after;
-    const slice = sliceFrame(frame, from, to);
-    if (slice.columns.length > 0)
-      for (const packed of packFrames(slice, PART_BYTES_MAX)) frames.push({ hour, frame: packed });
-    from = to;
+type Refuse = Refusals["refuse"];
+type Source = { label: string; entity: string };
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+function takeAll(batch: TelemetryBatch, grid: Grid, { refuse }: Refusals): Taken {
+  const taken: Taken = { columns: [], accepted: 0 };
+  const host = { label: "host_series", entity: HOST };
+  for (const metric in batch.host_series) takeSeries(taken, grid, host, metric, batch.host_series[metric], refuse);
+  for (const uuid in batch.vm_series) {
+    const source = { label: `vm_series.${uuid}`, entity: uuid };
+    if (!UUID.test(uuid)) {
+      refuse(source.label, "a VM is named by its lower-case UUID");
+      continue;
+    }
+    const series = batch.vm_series[uuid];
+    if (!isObject(series)) {
+      refuse(source.label, "must be an object of metrics");
+      continue;
+    }
+    for (const metric in series) takeSeries(taken, grid, source, metric, series[metric], refuse);
   }
-  return frames;
+  return taken;
 }
 
 function curveProblem(report: DirtyCurveReport, now: number): string | null {
@@ -155,12 +191,12 @@ function curveProblem(report: DirtyCurveReport, now: number): string | null {
   return disorder === -1 ? null : `point ${disorder}: windows must rise, and bytes must not fall with them`;
 }
 
-function curvesOf(batch: TelemetryBatch, now: number, refuse: Refuse): Map<string, DirtyCurveReport> {
+function curvesOf(batch: TelemetryBatch, now: number, { refuse }: Refusals): Map<string, DirtyCurveReport> {
   const curves = new Map<string, DirtyCurveReport>();
   for (const [uuid, body] of Object.entries(batch.vm_dirty_curves ?? {})) {
     const series = `vm_dirty_curves.${uuid}`;
     const parsed = dirtyCurveReport.safeParse(body);
-    if (!isUuid(uuid)) refuse(series, "a VM is named by its lower-case UUID");
+    if (!vmUuid.safeParse(uuid).success) refuse(series, "a VM is named by its lower-case UUID");
     else if (!parsed.success) refuse(series, z.prettifyError(parsed.error));
     else {
       const problem = curveProblem(parsed.data, now);
@@ -176,19 +212,15 @@ function curvesOf(batch: TelemetryBatch, now: number, refuse: Refuse): Map<strin
  * it are refused. Times may come unsorted and twice.
  */
 export function acceptBatch(batch: TelemetryBatch, now: number, rawRetentionMs: number): Accepted {
-  const { list, count, refuse } = refusals();
-  const grid = gridOf(batch.times, now, rawRetentionMs, refuse);
-  const frame: Frame = { times: grid.times, columns: columnsOf(batch, grid, refuse) };
-  const curves = curvesOf(batch, now, refuse);
-  const recent = frame.times.findIndex((time) => time >= now - RECENT_MS);
+  const refused = refusals();
+  const grid = gridOf(batch.times, now, rawRetentionMs, refused);
+  const { columns, accepted } = takeAll(batch, grid, refused);
+  const curves = curvesOf(batch, now, refused);
   return {
-    frames: framesByHour(frame),
-    accepted: frame.columns.reduce((sum, { values }) => sum + values.filter((value) => value !== null).length, 0),
-    refused: list,
-    refusedCount: count(),
-    latestUpdate: {
-      frame: recent === -1 ? { times: [], columns: [] } : sliceFrame(frame, recent, frame.times.length),
-      curves,
-    },
+    frame: { times: grid.times, columns },
+    accepted,
+    curves,
+    refused: refused.list,
+    refusedCount: refused.count(),
   };
 }

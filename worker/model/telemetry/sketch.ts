@@ -44,6 +44,8 @@ const table = new Int32Array(TABLE_MAX);
 const tableKeys = new Int32Array(TABLE_MAX);
 const tableCounts = new Float64Array(TABLE_MAX);
 let scratchKeys = new Int32Array(1024);
+let sumKeys = new Int32Array(1024);
+let sumCounts = new Float64Array(1024);
 
 /** The sketch of these values; NaN is skipped. RangeError where one is infinite. */
 export function sketchOf(values: Float64Array): Sketch {
@@ -109,23 +111,32 @@ function sorted(keys: Int32Array): Sketch {
   return { keys: distinct.slice(0, buckets), counts: counts.slice(0, buckets) };
 }
 
+/** Behind the last bucket: a key above all. */
+const keyAt = ({ keys }: Sketch, place: number): number => (place < keys.length ? (keys[place] ?? 0) : KEY_MAX + 1);
+
 /** a + sign · b, without buckets that are empty. RangeError where a count turns negative. */
 function combined(a: Sketch, b: Sketch, sign: 1 | -1): Sketch {
-  const keys = new Int32Array(a.keys.length + b.keys.length);
-  const counts = new Float64Array(keys.length);
+  const sizeA = a.keys.length;
+  const sizeB = b.keys.length;
+  if (sumKeys.length < sizeA + sizeB) {
+    sumKeys = new Int32Array(sizeA + sizeB);
+    sumCounts = new Float64Array(sizeA + sizeB);
+  }
+  const keys = sumKeys;
+  const counts = sumCounts;
   let buckets = 0;
   let inA = 0;
   let inB = 0;
-  while (inA < a.keys.length || inB < b.keys.length) {
-    const keyA = a.keys[inA] ?? KEY_MAX + 1;
-    const keyB = b.keys[inB] ?? KEY_MAX + 1;
+  while (inA < sizeA || inB < sizeB) {
+    const keyA = keyAt(a, inA);
+    const keyB = keyAt(b, inB);
     let count = 0;
     if (keyA <= keyB) count += a.counts[inA++] ?? 0;
     if (keyB <= keyA) count += sign * (b.counts[inB++] ?? 0);
     if (count < 0) throw new RangeError("more values are taken out of a sketch than were put in");
-    if (count === 0) continue;
-    keys[buckets] = Math.min(keyA, keyB);
-    counts[buckets++] = count;
+    keys[buckets] = keyA < keyB ? keyA : keyB;
+    counts[buckets] = count;
+    if (count !== 0) buckets += 1;
   }
   return { keys: keys.slice(0, buckets), counts: counts.slice(0, buckets) };
 }
@@ -144,7 +155,11 @@ export const subtract = (a: Sketch, b: Sketch): Sketch => (b.keys.length === 0 ?
 export const addValues = (sketch: Sketch, values: Float64Array): Sketch => merge(sketch, sketchOf(values));
 
 /** How many values are in it. */
-export const countOf = ({ counts }: Sketch): number => counts.reduce((sum, count) => sum + count, 0);
+export function countOf({ counts }: Sketch): number {
+  let sum = 0;
+  for (let index = 0; index < counts.length; index++) sum += counts[index] ?? 0;
+  return sum;
+}
 
 /**
  * The value at the nearest rank, ⌈q · count⌉ (the least for q = 0), within SKETCH_ERROR_RATIO of the exact one and of

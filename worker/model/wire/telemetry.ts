@@ -4,7 +4,8 @@ import { z } from "zod";
 import { operatorId, timestampMs, vmUuid } from "./common.ts";
 import { vmState } from "./inventory.ts";
 
-const seriesByMetric = z.record(z.string(), z.unknown());
+/** Members are looked at one by one later; a schema for each of thousands would cost more than storing them. */
+const members = (description: string) => z.looseObject({}).meta({ description });
 
 export const telemetryBatch = z
   .strictObject({
@@ -12,8 +13,8 @@ export const telemetryBatch = z
     /** Unique a host; the same id with the same content is answered the same, with another content it is a conflict. */
     batch: z.string().min(1).max(64),
     times: z.array(timestampMs).min(1).max(5760),
-    host_series: seriesByMetric.optional(),
-    vm_series: z.record(z.string(), seriesByMetric).optional(),
+    host_series: members("By metric: one number or null for each of times").optional(),
+    vm_series: members("By VM's UUID and metric: one number or null for each of times").optional(),
     vm_dirty_curves: z.record(z.string(), z.unknown()).optional(),
     /** Which VMs run, so that telemetry can stand in for a heartbeat. */
     vm_states: z.record(vmUuid, vmState).optional(),

@@ -1,0 +1,243 @@
+// From other collectors' series to Drover's: rates from counters, one figure from many series, everything else as it is.
+import { HOUR_MS } from "../../units.ts";
+import { metricBounds } from "../catalogue.ts";
+import { type Frame, HOST } from "../frame.ts";
+import { timeProblem, valueProblem } from "../ingest.ts";
+import { RETENTION_MS } from "../retention.ts";
+import { type CounterState, dropMembers, GAP_MS, type Group } from "./counter-state.ts";
+import { advanceGroup, type Sample } from "./group.ts";
+import { type ForeignRefusal, type ForeignSeries, type Target, keysOf, refuse } from "./target.ts";
+
+/** What was not heard of for this long is forgotten. */
+const FORGET_MS = HOUR_MS;
+/** Series of one host that are put together; about 14 bytes each in the state. */
+const MEMBERS_MAX = 3000;
+
+export type CombineOptions = {
+  /** The uuid of the host's VM of this name; null if there is none, or several. */
+  vmNamed?: (name: string) => string | null;
+  rawRetentionMs?: number;
+};
+
+export type Combined = {
+  /** What is stored; no column of it is all gaps. */
+  frame: Frame;
+  state: CounterState;
+  refused: ForeignRefusal[];
+  /** Samples that were taken: stored, put together, or kept for the next ones to be compared with. */
+  accepted: number;
+};
+
+/** Values of one stored series; of two at one time the later stands. */
+type Cell = { entity: string; metric: string; times: number[]; values: number[] };
+
+type Work = { target: Target; group: Group; known: Group | undefined; samples: Sample[] };
+
+type Run = {
+  state: CounterState;
+  problemAt: (time: number) => string | null;
+  cells: Map<string, Cell>;
+  works: Map<string, Work>;
+  refused: ForeignRefusal[];
+  accepted: number;
+};
+
+const EMPTY_GROUP: Pick<Group, "members" | "times" | "values" | "moments"> = {
+  members: [],
+  times: [],
+  values: [],
+  moments: [],
+};
+
+/** A group to work on; the state that was given stays as it is: names and moments are copied where they change. */
+function workOf(run: Run, target: Target): Work {
+  const { entity, metric, term, key } = target;
+  const open = run.works.get(key);
+  if (open !== undefined) return open;
+  const known = run.state.groups.get(key);
+  const { members, times, values, moments } = known ?? EMPTY_GROUP;
+  const group: Group = {
+    entity,
+    metric,
+    collector: term?.collector ?? "",
+    members,
+    places: known?.places ?? new Map<string, number>(),
+    times: [...times],
+    values: [...values],
+    moments: [...moments],
+    closedTo: known?.closedTo ?? run.state.forgottenTo,
+  };
+  const work = { target, group, known, samples: [] };
+  run.works.set(key, work);
+  return work;
+}
+
+function addMember({ group, known }: Work, member: string): number {
+  if (group.members === known?.members || group.members === EMPTY_GROUP.members) {
+    group.members = [...group.members];
+    group.places = new Map(group.places);
+  }
+  const place = group.members.length;
+  group.members.push(member);
+  group.places.set(member, place);
+  group.times.push(-Infinity);
+  group.values.push(Number.NaN);
+  return place;
+}
+
+const seriesName = ({ entity, metric, member }: Target): string =>
+  `${entity === HOST ? "host" : entity} ${metric}${member === "" ? "" : ` of ${member}`}`;
+
+function cellOf(run: Run, { entity, metric, cell: key }: Target): Cell {
+  const known = run.cells.get(key);
+  if (known !== undefined) return known;
+  const cell = { entity, metric, times: [], values: [] };
+  run.cells.set(key, cell);
+  return cell;
+}
+
+/** Calls `visit` with every sample that can be taken; a gap is NaN. */
+function eachSample(
+  run: Run,
+  target: Target,
+  series: ForeignSeries,
+  visit: (time: number, value: number) => void,
+): void {
+  for (let index = 0; index < series.times.length; index++) {
+    const time = series.times[index] ?? Number.NaN;
+    const value = series.values[index] ?? Number.NaN;
+    const problem = Math.abs(value) === Infinity ? "neither a finite number nor a gap" : run.problemAt(time);
+    if (problem !== null) refuse(run.refused, { series: seriesName(target), reason: problem, samples: 1 });
+    else visit(time, value);
+  }
+}
+
+/** A series that is stored as it is. */
+function takePlain(run: Run, target: Target, series: ForeignSeries): void {
+  const cell = cellOf(run, target);
+  const bounds = metricBounds(target.metric);
+  eachSample(run, target, series, (time, value) => {
+    if (Number.isNaN(value)) return;
+    const problem = valueProblem(value, bounds);
+    if (problem !== null) {
+      refuse(run.refused, { series: seriesName(target), reason: problem, samples: 1 });
+      return;
+    }
+    run.accepted += 1;
+    cell.times.push(time);
+    cell.values.push(value);
+  });
+}
+
+/** A series of which a target is made. */
+function takeMember(run: Run, target: Target, series: ForeignSeries): void {
+  const work = workOf(run, target);
+  let place = work.group.places.get(target.member);
+  eachSample(run, target, series, (time, value) => {
+    const isGap = Number.isNaN(value);
+    // Of a series that never was the end says nothing.
+    if (isGap && place === undefined) return;
+    place ??= addMember(work, target.member);
+    if (!isGap) run.accepted += 1;
+    work.samples.push({ place, time, value, target });
+  });
+}
+
+function advanceAll(run: Run): void {
+  for (const { target, group, samples } of run.works.values()) {
+    const bounds = metricBounds(group.metric);
+    const cell = cellOf(run, target);
+    if (samples.some(({ time }, index) => time < (samples[index - 1]?.time ?? 0)))
+      samples.sort((a, b) => a.time - b.time);
+    advanceGroup(group, samples, (time, value) => {
+      const problem = valueProblem(value, bounds);
+      const series = `${group.entity === HOST ? "host" : group.entity} ${group.metric}`;
+      if (problem !== null) refuse(run.refused, { series, reason: problem, samples: 1 });
+      else {
+        cell.times.push(time);
+        cell.values.push(value);
+      }
+    });
+  }
+}
+
+function frameOf(cells: Iterable<Cell>): Frame {
+  const full = [...cells].filter((cell) => cell.times.length > 0);
+  const times = [...new Set(full.flatMap((cell) => cell.times))].toSorted((a, b) => a - b);
+  const rows = new Map(times.map((time, row) => [time, row]));
+  const columns = full.map((cell) => {
+    const values = new Float64Array(times.length).fill(Number.NaN);
+    cell.times.forEach((time, index) => (values[rows.get(time) ?? 0] = cell.values[index] ?? Number.NaN));
+    return { entity: cell.entity, metric: cell.metric, values };
+  });
+  return { times, columns };
+}
+
+const lastTime = ({ moments, closedTo }: Group): number => moments.at(-1)?.time ?? closedTo;
+
+/** The state after the run: without what is over, bounded by forgetting what is oldest. */
+function stateAfter({ state, works, refused }: Run): CounterState {
+  const groups = new Map(state.groups);
+  for (const [key, { group }] of works)
+    if (group.members.length > 0) groups.set(key, dropMembers(group, lastTime(group) - GAP_MS));
+  let newest = 0;
+  let members = 0;
+  for (const group of groups.values()) {
+    newest = Math.max(newest, lastTime(group));
+    members += group.members.length;
+  }
+  let { forgottenTo } = state;
+  const forget = (key: string, group: Group): void => {
+    groups.delete(key);
+    members -= group.members.length;
+    forgottenTo = Math.max(forgottenTo, lastTime(group));
+  };
+  for (const [key, group] of groups) if (newest - lastTime(group) > FORGET_MS) forget(key, group);
+  if (members <= MEMBERS_MAX) return { groups, forgottenTo };
+  for (const [key, group] of [...groups].toSorted(([, a], [, b]) => lastTime(a) - lastTime(b))) {
+    if (members <= MEMBERS_MAX) break;
+    forget(key, group);
+    refuse(refused, { series: key, reason: `over ${MEMBERS_MAX} counters of one host: it is not kept`, samples: 0 });
+  }
+  return { groups, forgottenTo };
+}
+
+/**
+ * What the series of ONE host are in Drover. A rate stands at the later of its two times; a counter's first sample, and the
+ * first after a gap of 5 min, gives none. A figure that several series make is there when all are that were before; a later
+ * body that brings more of the same time makes it anew, and the frame then has the better value (later frames win). The same
+ * samples again change nothing. `now`: Drover's clock, by which times are refused.
+ */
+export function combineForeign(
+  series: readonly ForeignSeries[],
+  state: CounterState,
+  now: number,
+  { vmNamed = () => null, rawRetentionMs = RETENTION_MS.raw }: CombineOptions = {},
+): Combined {
+  let judged = Number.NaN;
+  let verdict: string | null = null;
+  const problemAt = (time: number): string | null => {
+    if (time !== judged) {
+      judged = time;
+      verdict = timeProblem(time, now, rawRetentionMs);
+    }
+    return verdict;
+  };
+  const run: Run = { state, problemAt, cells: new Map(), works: new Map(), refused: [], accepted: 0 };
+  for (const one of series) {
+    const target = resolved(one.target, vmNamed);
+    if (target === null) {
+      const reason = `the host has no VM of the name ${one.target.vmName}, or several`;
+      refuse(run.refused, { series: `${one.target.vmName} ${one.target.metric}`, reason, samples: one.times.length });
+    } else if (target.term === null) takePlain(run, target, one);
+    else takeMember(run, target, one);
+  }
+  advanceAll(run);
+  return { frame: frameOf(run.cells.values()), state: stateAfter(run), refused: run.refused, accepted: run.accepted };
+}
+
+function resolved(target: Target, vmNamed: (name: string) => string | null): Target | null {
+  if (target.vmName === null) return target;
+  const entity = vmNamed(target.vmName);
+  return entity === null ? null : { ...target, entity, vmName: null, ...keysOf({ ...target, entity }) };
+}

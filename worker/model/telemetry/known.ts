@@ -1,0 +1,338 @@
+// What is known of a host and its VMs right now: latest values, moving averages, dirty curves. Kept in the host's state row,
+// so it has a size limit, and read by the advisor.
+import { z } from "zod";
+import type { HostLoad, VmLoad } from "../cluster.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../units.ts";
+import { timestampMs, vmUuid } from "../wire/common.ts";
+import { type DirtyCurveReport, dirtyCurveReport } from "../wire/telemetry.ts";
+import { metricNamed } from "./catalogue.ts";
+import { type Frame, HOST, seriesKey } from "./frame.ts";
+import { roundDigits } from "./rounding.ts";
+
+/** After this time an old value weighs half in the moving average. */
+export const EWMA_HALF_LIFE_MS = 5 * MINUTE_MS;
+/** A reading or curve not renewed for this long is forgotten, and a VM that has none left with it. */
+export const FORGET_MS = DAY_MS;
+/** A figure this much older than the newest one of the same host or VM says nothing of it any more. */
+const LOAD_AGE_MS = HOUR_MS;
+
+// A row of D1 holds 2 MB, the batch ring and run states included. What is over these limits is stored as samples all the
+// same, it is only not kept at hand.
+const CATALOGUE_SERIES_MAX = 12_000;
+const OTHER_SERIES_MAX = 4000;
+/** A point has up to 45 characters, what else there is of a curve up to 150: 360 kB at most. */
+const CURVE_POINTS_MAX = 8000;
+const CURVE_POINTS_BESIDES = 4;
+
+/** Averages are estimates, for which the digits of a float32 are enough. */
+const AVERAGE_MAX = 3.4028234663852886e38;
+
+export type SeriesName = { entity: string; metric: string };
+
+/**
+ * Latest values by place: series i has the value `values[i]` of `times[i]` (ms since 1970) and the average `averages[i]`; time 0:
+ * nothing was read yet.
+ */
+export type Known = {
+  series: readonly SeriesName[];
+  times: Float64Array;
+  values: Float64Array;
+  averages: Float32Array;
+  /** By VM. */
+  curves: ReadonlyMap<string, DirtyCurveReport>;
+};
+
+export const NOTHING_KNOWN: Known = {
+  series: [],
+  times: new Float64Array(),
+  values: new Float64Array(),
+  averages: new Float32Array(),
+  curves: new Map(),
+};
+
+/** Lists of metrics, and for each entity the place of its list: VMs of a host have the same ones. */
+const layoutSchema = z.tuple([z.array(z.array(z.string())), z.array(z.tuple([z.string(), z.int().min(0)]))]);
+
+/** The series in their order, by runs of one entity. */
+export function formatLayout(series: readonly SeriesName[]): string {
+  const runs: { entity: string; metrics: string[] }[] = [];
+  for (const { entity, metric } of series) {
+    const open = runs.at(-1);
+    if (open?.entity === entity) open.metrics.push(metric);
+    else runs.push({ entity, metrics: [metric] });
+  }
+  const lists = new Map<string, number>();
+  const places = runs.map(({ entity, metrics }): [string, number] => {
+    const list = JSON.stringify(metrics);
+    const place = lists.get(list) ?? lists.size;
+    lists.set(list, place);
+    return [entity, place];
+  });
+  return `[[${[...lists.keys()].join(",")}],${JSON.stringify(places)}]`;
+}
+
+/** RangeError for a list that is not there. */
+export function parseLayout(text: string): SeriesName[] {
+  const [lists, runs] = layoutSchema.parse(JSON.parse(text));
+  return runs.flatMap(([entity, place]) => {
+    const metrics = lists[place];
+    if (metrics === undefined) throw new RangeError(`no list ${place} of metrics in a layout`);
+    return metrics.map((metric) => ({ entity, metric }));
+  });
+}
+
+/** Values as float64, averages as float32, then one time where all have the same and one a series where not, as float64. */
+export function formatReadings({ times, values, averages }: Known): Uint8Array {
+  const count = times.length;
+  const isSame = times.every((time) => time === times[0]);
+  const out = new Uint8Array(count * 12 + (isSame ? Math.min(count, 1) : count) * 8);
+  out.set(bytesOf(values));
+  out.set(bytesOf(averages), count * 8);
+  out.set(bytesOf(isSame ? times.subarray(0, 1) : times), count * 12);
+  return out;
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float64Array | Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+/** RangeError where the bytes are not of that many series. */
+export function parseReadings(bytes: Uint8Array, count: number): Pick<Known, "times" | "values" | "averages"> {
+  const timeBytes = bytes.length - count * 12;
+  if (timeBytes !== count * 8 && timeBytes !== Math.min(count, 1) * 8)
+    throw new RangeError(`${bytes.length} bytes of readings for ${count} series`);
+  const part = (from: number, to: number): ArrayBuffer => bytes.slice(from, to).buffer as ArrayBuffer;
+  const stored = new Float64Array(part(count * 12, bytes.length));
+  return {
+    values: new Float64Array(part(0, count * 8)),
+    averages: new Float32Array(part(count * 8, count * 12)),
+    times: stored.length === count ? stored : new Float64Array(count).fill(stored[0] ?? 0),
+  };
+}
+
+export const curvesSchema = z.record(vmUuid, dirtyCurveReport);
+
+/** Where the columns of frames of one shape stand among the series; -1: not kept at hand. */
+export type Places = Int32Array;
+
+/**
+ * `known` with room for these columns, without the series that were not renewed for 24 h, and their places in it. The same
+ * `known` where it has just these series already.
+ */
+export function placeColumns(
+  known: Known,
+  columns: readonly SeriesName[],
+  now: number,
+): { known: Known; places: Places } {
+  const kept = [...known.series.keys()].filter((place) => now - (known.times[place] ?? 0) <= FORGET_MS);
+  const series = kept.map((place) => known.series[place] ?? { entity: HOST, metric: "" });
+  const placeOf = new Map(series.map(({ entity, metric }, place) => [seriesKey(entity, metric), place]));
+  const isInCatalogue = (metric: string): boolean => metricNamed(metric) !== undefined;
+  let catalogue = series.filter(({ metric }) => isInCatalogue(metric)).length;
+  let others = series.length - catalogue;
+  const places = Int32Array.from(columns, ({ entity, metric }) => {
+    const key = seriesKey(entity, metric);
+    const place = placeOf.get(key);
+    if (place !== undefined) return place;
+    if (isInCatalogue(metric) ? catalogue >= CATALOGUE_SERIES_MAX : others >= OTHER_SERIES_MAX) return -1;
+    if (isInCatalogue(metric)) catalogue += 1;
+    else others += 1;
+    placeOf.set(key, series.length);
+    series.push({ entity, metric });
+    return series.length - 1;
+  });
+  if (series.length === known.series.length && kept.length === series.length) return { known, places };
+  const move = <A extends Float64Array | Float32Array>(old: A, to: A): A => {
+    kept.forEach((from, place) => (to[place] = old[from] ?? 0));
+    return to;
+  };
+  return {
+    known: {
+      series,
+      times: move(known.times, new Float64Array(series.length)),
+      values: move(known.values, new Float64Array(series.length)),
+      averages: move(known.averages, new Float32Array(series.length)),
+      curves: known.curves,
+    },
+    places,
+  };
+}
+
+/** Whether a series was not renewed for 24 h; one of which nothing was read yet may still wait for its first sample. */
+export const hasForgotten = ({ times }: Known, now: number): boolean =>
+  times.some((time) => time > 0 && now - time > FORGET_MS);
+
+/**
+ * `known` brought up to date with the samples of a frame from `from` (a place in its times) on. The average follows
+ * `a ← v + (a - v) · 2^(-Δt / half-life)`, so that uneven intervals weigh by their length. What is older than what is there is
+ * ignored; a sample of the same time corrects the value.
+ */
+export function advance(known: Known, frame: Frame, places: Places, from: number): Known {
+  const times = known.times.slice();
+  const values = known.values.slice();
+  const averages = known.averages.slice();
+  // Series are sampled together: the weight of an interval is asked for again and again.
+  let interval = -1;
+  let weight = 0;
+  frame.columns.forEach((column, index) => {
+    const place = places[index] ?? -1;
+    if (place === -1) return;
+    let knownTime = times[place] ?? 0;
+    let average = averages[place] ?? 0;
+    for (let row = from; row < frame.times.length; row++) {
+      const value = column.values[row] ?? Number.NaN;
+      const time = frame.times[row] ?? 0;
+      if (Number.isNaN(value) || time < knownTime) continue;
+      values[place] = value;
+      if (time === knownTime) continue;
+      if (knownTime === 0) average = storable(value);
+      else {
+        if (time - knownTime !== interval) {
+          interval = time - knownTime;
+          weight = 2 ** (-interval / EWMA_HALF_LIFE_MS);
+        }
+        // As a weighted sum, because a difference of two finite numbers may overflow.
+        average = storable(value * (1 - weight) + average * weight);
+      }
+      knownTime = time;
+    }
+    times[place] = knownTime;
+    averages[place] = average;
+  });
+  return { ...known, times, values, averages };
+}
+
+/** An average as it is stored, after every sample: into which batches samples are split then makes no difference. */
+const storable = (average: number): number =>
+  Math.fround(average > AVERAGE_MAX ? AVERAGE_MAX : average < -AVERAGE_MAX ? -AVERAGE_MAX : average);
+
+/**
+ * Curves brought up to date: the newest of each VM, those not renewed for 24 h forgotten; one for which there is no room is left
+ * out. The same map where nothing is reported or forgotten.
+ */
+export function advanceCurves(
+  known: ReadonlyMap<string, DirtyCurveReport>,
+  reported: ReadonlyMap<string, DirtyCurveReport>,
+  now: number,
+): ReadonlyMap<string, DirtyCurveReport> {
+  const isOld = ({ at }: DirtyCurveReport): boolean => now - at > FORGET_MS;
+  if (reported.size === 0 && ![...known.values()].some(isOld)) return known;
+  const all = new Map([...known].filter(([, curve]) => !isOld(curve)));
+  for (const [uuid, curve] of reported) if (!isOld(curve) && curve.at >= (all.get(uuid)?.at ?? 0)) all.set(uuid, curve);
+  let room = CURVE_POINTS_MAX;
+  return new Map([...all].filter(([, { points }]) => (room -= points.length + CURVE_POINTS_BESIDES) >= 0));
+}
+
+/** Time in ms since 1970, value, and exponentially weighted moving average at that time. */
+const reading = z.tuple([timestampMs, z.number(), z.number()]);
+export type Reading = z.infer<typeof reading>;
+const readings = z.record(z.string(), reading);
+
+export const latestSchema = z
+  .strictObject({
+    host: readings,
+    vms: z.record(vmUuid, z.strictObject({ metrics: readings, curve: dirtyCurveReport.optional() })),
+  })
+  .meta({ id: "Latest" });
+/** What is known, by name. */
+export type Latest = z.infer<typeof latestSchema>;
+
+/** Averages are estimates: six digits of them say it all. */
+const sixDigits = (value: number): number => roundDigits(value, 6);
+
+/** By name, as the API says it. `wanted` says which series. */
+export function latestOf(known: Known, wanted: (entity: string, metric: string) => boolean): Latest {
+  const latest: Latest = { host: {}, vms: {} };
+  known.series.forEach(({ entity, metric }, place) => {
+    const time = known.times[place] ?? 0;
+    if (time === 0 || !wanted(entity, metric)) return;
+    const metrics = entity === HOST ? latest.host : (latest.vms[entity] ??= { metrics: {} }).metrics;
+    metrics[metric] = [time, known.values[place] ?? 0, sixDigits(known.averages[place] ?? 0)];
+  });
+  for (const [uuid, curve] of known.curves)
+    if (wanted(uuid, "memory_dirty_bytes_per_second")) (latest.vms[uuid] ??= { metrics: {} }).curve = curve;
+  return latest;
+}
+
+type Figures = {
+  at: number | undefined;
+  latest: (metric: string) => number | undefined;
+  average: (metric: string) => number | undefined;
+};
+
+/** Figures of every entity that has some; of one entity those that are of about the same time. */
+export function figuresOf(known: Known): (entity: string) => Figures {
+  const places = new Map<string, Map<string, number>>();
+  known.series.forEach(({ entity, metric }, place) => {
+    if ((known.times[place] ?? 0) === 0) return;
+    const of = places.get(entity) ?? new Map<string, number>();
+    places.set(entity, of.set(metric, place));
+  });
+  return (entity) => {
+    const of = places.get(entity) ?? new Map<string, number>();
+    const newest = Math.max(...Array.from(of.values(), (place) => known.times[place] ?? 0));
+    const pick = (metric: string, from: Float64Array | Float32Array): number | undefined => {
+      const place = of.get(metric);
+      return place === undefined || newest - (known.times[place] ?? 0) > LOAD_AGE_MS ? undefined : from[place];
+    };
+    return {
+      at: of.size === 0 ? undefined : newest,
+      latest: (metric) => pick(metric, known.values),
+      average: (metric) => pick(metric, known.averages),
+    };
+  };
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the figures that are not known. */
+function withoutUnknown<T extends Record<string, unknown>>(load: T): Defined<T> {
+  return Object.fromEntries(Object.entries(load).filter(([, value]) => value !== undefined)) as Defined<T>;
+}
+
+/** What the advisor reads of a host: averages for what fluctuates, the latest value for what is held. */
+export function hostLoad(known: Known, isSettled: boolean): HostLoad {
+  const { at, latest, average: smoothed } = figuresOf(known)(HOST);
+  // An average still has the VMs that have just left in it, and not those that have just come.
+  const average = isSettled ? smoothed : latest;
+  return withoutUnknown({
+    cpuUsedCores: average("cpu_used_cores"),
+    memoryUsedBytes: latest("memory_used_bytes"),
+    networkReceiveBytesPerSecond: average("network_receive_bytes_per_second"),
+    networkTransmitBytesPerSecond: average("network_transmit_bytes_per_second"),
+    at,
+  });
+}
+
+/** The loads of VMs as one host says them: by uuid, empty where nothing is known of a VM. */
+export function vmLoads(known: Known): (uuid: string) => VmLoad {
+  const figures = figuresOf(known);
+  return (uuid) => {
+    const { at, latest, average } = figures(uuid);
+    const received = average("network_receive_bytes_per_second");
+    const sent = average("network_transmit_bytes_per_second");
+    const curve = known.curves.get(uuid);
+    return withoutUnknown({
+      cpuUsedCores: average("cpu_used_cores"),
+      memoryUsedBytes: latest("memory_used_bytes"),
+      memoryNonzeroBytes: latest("memory_nonzero_bytes"),
+      memoryDirtyBytesPerSecond: latest("memory_dirty_bytes_per_second"),
+      memoryWorkingSetBytes: latest("memory_working_set_bytes"),
+      networkBytesPerSecond: received === undefined || sent === undefined ? undefined : received + sent,
+      dirtyCurve: curve && { at: curve.at, points: curve.points.map(([windowMs, bytes]) => ({ windowMs, bytes })) },
+      at,
+    });
+  };
+}
+
+/**
+ * What the advisor reads of a VM that may have been on several hosts: what its present host says, and where that says nothing
+ * yet, what the host said that knew it last.
+ */
+export function vmLoadOver(
+  present: (uuid: string) => VmLoad,
+  others: readonly ((uuid: string) => VmLoad)[],
+  uuid: string,
+): VmLoad {
+  const former = others.map((loadOf) => loadOf(uuid)).toSorted((a, b) => (a.at ?? 0) - (b.at ?? 0));
+  return Object.assign({}, former.at(-1), present(uuid));
+}

@@ -1,4 +1,6 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { chunkId } from "../../worker/model/telemetry/chunk-id.ts";
 import { type Rollup, ROLLUP_AGGREGATES, rollUp } from "../../worker/model/telemetry/rollup.ts";
 import type { Frame } from "../../worker/model/telemetry/frame.ts";
 import {
@@ -182,4 +184,24 @@ test("one answer has packed hours, hours that are open and hours that were opene
   expect((await ask()).find(({ metric }) => metric === "custom")?.values[0]).toBe(8);
   const [fine] = await series(`host=${host.id}&metric=custom&from=${from}&to=${from + 1}&step=1000&agg=last`);
   expect(fine?.values).toEqual([7]);
+});
+
+test("a chunk of one host that is harmed is told, and the other hosts are answered", async () => {
+  const hosts = [await newHost(), await newHost(), await newHost()];
+  for (const { id } of hosts) for (const hour of [H - 2, H - 1]) await sendHour(id, 1, [], hour);
+  const [from, to] = [(H - 2) * HOUR, NOW];
+  const ask = () =>
+    read<SeriesPage>(`/v1/series?host=closing-*&metric=custom&from=${from}&to=${to}&step=${MINUTE}&agg=last`);
+  const before = await ask();
+  expect(before).toMatchObject({ harmedChunks: 0, series: [{}, {}, {}] });
+  const id = chunkId({ hostNumber: hosts[1]?.number ?? 0, tier: "raw", hour: H - 1, part: 0 });
+  await env.DB.prepare("UPDATE chunks SET head = '////' || head WHERE id = ?").bind(id).run();
+  const after = await ask();
+  expect(after.harmedChunks).toBe(1);
+  for (const [index, { host, values }] of after.series.entries()) {
+    const whole = before.series[index]?.values ?? [];
+    // Of the harmed host the other hour is still there.
+    const expected = host === hosts[1]?.id ? whole.map((value, step) => (step < 60 ? value : null)) : whole;
+    expect([host, values]).toEqual([hosts[index]?.id, expected]);
+  }
 });

@@ -64,7 +64,14 @@ export type Series = {
   values: (number | null)[];
   gaps: unknown[];
 };
-export type SeriesPage = { tier: string; why: string; approximate: boolean; series: Series[]; next: string | null };
+export type SeriesPage = {
+  tier: string;
+  why: string;
+  approximate: boolean;
+  harmedChunks: number;
+  series: Series[];
+  next: string | null;
+};
 export const series = async (query: string): Promise<Series[]> =>
   (await read<SeriesPage>(`/v1/series?${query}`)).series;
 

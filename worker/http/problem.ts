@@ -51,7 +51,7 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     title: "Body cannot be read",
     status: 400,
     detail,
-    advice: "Send well-formed JSON.",
+    advice: "Send a well-formed body of the type that /openapi.json has for this route.",
   }),
   body_too_large: ({ limitBytes }) => ({
     title: "Body too large",

@@ -5,7 +5,7 @@ import type { AppEnv } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { encodingOf, inflate } from "../http/inflate.ts";
 import { createRouter, declareRoute, jsonAnswer } from "../http/route.ts";
-import { type NameCache, readOtlp } from "../model/telemetry/foreign/opentelemetry.ts";
+import { createNameCache, readOtlp } from "../model/telemetry/foreign/opentelemetry.ts";
 import { readOtlpJson } from "../model/telemetry/foreign/otlp-json.ts";
 import { readOtlpProtobuf } from "../model/telemetry/foreign/otlp-protobuf.ts";
 import { type KnownSeries, readRemoteWrite } from "../model/telemetry/foreign/prometheus.ts";
@@ -60,7 +60,7 @@ function reading<T>(read: () => T): T {
 }
 
 const remoteWriteCache = createSeriesCache<KnownSeries>();
-const otlpCache: NameCache = new Map();
+const otlpCache = createNameCache();
 
 function assertRemoteWrite(c: Context<AppEnv>): void {
   const type = c.req.header("content-type") ?? "";
@@ -135,7 +135,7 @@ export const foreignRoutes = createRouter()
           content: {
             "application/x-protobuf": { schema: { type: "string", format: "binary" } },
             // Read as OTLP has it, not by a schema.
-            "application/vnd.otlp+json": { schema: { type: "object" } },
+            "application/json": { schema: { type: "object" } },
           },
         },
       },

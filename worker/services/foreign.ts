@@ -63,10 +63,18 @@ export async function storeForeign(deps: Deps, principal: Principal, body: Forei
     stored,
     refusedSamples,
     refusedCount,
-    refused: refused.slice(0, REFUSED_MAX),
+    refused: refused.slice(0, REFUSED_MAX).map(shortened),
     isForeign: foreign.length > 0,
   };
 }
+
+/** Names and values of labels are as long as a sender likes. */
+const TEXT_MAX = 300;
+const shortened = ({ series, reason, samples }: Refusal): Refusal => ({
+  series: series.slice(0, TEXT_MAX),
+  reason: reason.slice(0, TEXT_MAX),
+  samples,
+});
 
 function refusalOf(byHost: ReadonlyMap<string, ForeignSeries[]>, host: string, reason: string): Refusal {
   return { series: host, reason, samples: (byHost.get(host) ?? []).reduce((sum, { times }) => sum + times.length, 0) };
@@ -90,7 +98,19 @@ async function writeGroup(
     const input = { frame: combined.frame, curves: NO_CURVES, batch: null, counters, heard: null };
     return { answer, input: isNothing ? null : input };
   };
-  return (await writeHosts(deps, hosts, decide)).answers;
+  try {
+    return (await writeHosts(deps, hosts, decide)).answers;
+  } catch (error) {
+    if (!(error instanceof AppError) || error.fault.code !== "too_much") throw error;
+    const [first = ""] = hosts;
+    if (hosts.length === 1)
+      return new Map([[first, { stored: 0, refused: [refusalOf(byHost, first, error.fault.detail)] }]]);
+    // Which of them it is of, halving tells; the others must not go without.
+    const half = Math.ceil(hosts.length / 2);
+    const before = await writeGroup(deps, principal, hosts.slice(0, half), byHost);
+    const after = await writeGroup(deps, principal, hosts.slice(half), byHost);
+    return new Map([...before, ...after]);
+  }
 }
 
 const NO_CURVES = new Map<string, never>();

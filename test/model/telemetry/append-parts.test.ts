@@ -79,14 +79,14 @@ describe("appended batches", () => {
     );
   });
 
-  test("that rely on a chunk are refused once it was packed, and those that name their series are not", () => {
+  test("to a chunk that was packed meanwhile are refused, those that name their series too", () => {
     const rows: Rows = new Map();
     const first = append(batchOf(T0, 3, 4, 5), []);
     expect(put(rows, first.appends)).toBe(true);
     const id = rawId(0);
     rows.set(id, { id, revision: 2, head: null, live: null, packed: null });
     expect(put(rows, append(batchOf(T0 + 10, 3, 4, 5), first.tails).appends)).toBe(false);
-    expect(put(rows, append(batchOf(T0 + 10, 4, 4, 5), first.tails).appends)).toBe(true);
+    expect(put(rows, append(batchOf(T0 + 10, 4, 4, 5), first.tails).appends)).toBe(false);
   });
 
   test("go on in a new part, with their names, where one has grown to 128 KiB", () => {

@@ -143,13 +143,13 @@ describe("frames rely on those before them", () => {
     expect(append(small(START + 2), second.tails).appends[0]?.revision).toBe(2);
   });
 
-  test("not where the series are others, a part is new or nothing is known of its end", () => {
+  test("and go nowhere but to the chunk that is known, unless it is new", () => {
     const { tails } = append(small(START));
     const other = frameAt([START + 1], column(HOST, "b", 1), column(VM, "a", 2), column(VM, "b", 3));
-    expect(append(other, tails).appends).toMatchObject([{ id: id(0), revision: null }]);
+    expect(append(other, tails).appends).toMatchObject([{ id: id(0), revision: 1 }]);
     expect(append(small(START + HOUR_MS), tails).appends).toMatchObject([{ id: id(0, HOUR + 1), revision: null }]);
     const [{ size = 0 } = {}] = tails;
-    expect(append(small(START + 1), [], [{ id: id(0), revision: 1, size }]).appends[0]?.revision).toBeNull();
+    expect(append(small(START + 1), [], [{ id: id(0), revision: 3, size }]).appends[0]?.revision).toBe(3);
   });
 
   test("of the host only, where only VMs are others", () => {

@@ -26,7 +26,7 @@ export const formatTails = (tails: readonly Tail[]): string =>
 /** Frames to be appended to a chunk, which may not exist yet. */
 export type Append = {
   id: number;
-  /** The revision that the chunk must have, because the frames rely on what stands before them; null: whatever it has. */
+  /** The revision that the chunk must have, because the frames rely on what stands before them; null: it is new. */
   revision: number | null;
   head: Uint8Array | null;
   live: Uint8Array | null;
@@ -93,8 +93,6 @@ function byHour(frame: Frame): { hour: number; frame: Frame }[] {
 type Encoded = {
   head: Uint8Array | null;
   live: Uint8Array | null;
-  /** Whether they follow what stands there. */
-  relies: boolean;
   size: number;
   ends: Pick<Tail, "head" | "live" | "headLast" | "liveLast">;
 };
@@ -103,18 +101,17 @@ const base64Length = (bytes: Uint8Array | null): number => (bytes === null ? 0 :
 
 function encode({ times, columns }: Frame, arrival: Arrival, tail: Tail): Encoded {
   const part = (of: Column[], layout: LiveLayout | null, last: string | null, before: LastValues | undefined) => {
-    if (layout === null) return { bytes: null, isNamed: true, last: before };
+    if (layout === null) return { bytes: null, last: before };
     const isNamed = layout.key !== last;
     const known = isNamed ? null : (before ?? null);
     const bytes = writeLiveFrame({ times, columns: of }, layout, isNamed, known);
-    return { bytes, isNamed, last: lastValues(known, of) };
+    return { bytes, last: lastValues(known, of) };
   };
   const head = part(columns.slice(0, arrival.hostColumns), arrival.head, tail.head, tail.headLast);
   const live = part(columns.slice(arrival.hostColumns), arrival.live, tail.live, tail.liveLast);
   return {
     head: head.bytes,
     live: live.bytes,
-    relies: !head.isNamed || !live.isNamed,
     size: base64Length(head.bytes) + base64Length(live.bytes),
     ends: {
       head: arrival.head?.key ?? tail.head,
@@ -161,13 +158,9 @@ export function appendFrame(
       put(hour, slice(part, 0, half));
       return put(hour, slice(part, half, part.times.length));
     }
-    // Frames that bring their series along can stand anywhere.
-    appends.push({
-      id: tail.id,
-      revision: encoded.relies ? tail.revision : null,
-      head: encoded.head,
-      live: encoded.live,
-    });
+    // Packing may have made more parts of a chunk than there were: what is appended behind its back could stand before them.
+    const revision = tail.revision === 0 ? null : tail.revision;
+    appends.push({ id: tail.id, revision, head: encoded.head, live: encoded.live });
     known.set(hour, { id: tail.id, revision: tail.revision + 1, size: tail.size + encoded.size, ...encoded.ends });
   };
   for (const { hour, frame: part } of byHour(frame)) put(hour, part);

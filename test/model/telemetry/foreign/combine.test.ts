@@ -217,3 +217,15 @@ describe("what is refused", () => {
     expect(refused).toHaveLength(1);
   });
 });
+
+test("of series whose frame would be too large nothing is taken", () => {
+  const known = after([[series(user(0), [[0, 100]])]]).state;
+  const body = Array.from({ length: 2049 }, (_, index) => series(target(`metric_${index}`), [[15_000 + index, 1]]));
+  const counter = series(user(0), [[15_000, 107.5]]);
+  const combined = combineForeign([...body, counter], known, NOW);
+  expect(combined).toMatchObject({ frame: { times: [], columns: [] }, accepted: 0, refused: [{ samples: 2050 }] });
+  expect(combined.state).toBe(known);
+  // At few times as many are well.
+  const few = body.map((one) => ({ ...one, times: body[0]?.times ?? [] }));
+  expect(combineForeign([...few, counter], known, NOW)).toMatchObject({ accepted: 2050, refused: [] });
+});

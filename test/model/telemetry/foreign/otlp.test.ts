@@ -1,7 +1,7 @@
 import { WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { readOtlp } from "../../../../worker/model/telemetry/foreign/opentelemetry.ts";
+import { createNameCache, readOtlp } from "../../../../worker/model/telemetry/foreign/opentelemetry.ts";
 import { readOtlpJson } from "../../../../worker/model/telemetry/foreign/otlp-json.ts";
 import { readOtlpProtobuf } from "../../../../worker/model/telemetry/foreign/otlp-protobuf.ts";
 import { USUAL_LABELS } from "../../../../worker/model/telemetry/foreign/target.ts";
@@ -55,7 +55,7 @@ const metric = (name: string, rest: Partial<Metric> = {}): Metric => ({
 });
 const HOST: [string, string][] = [["host.name", "hv-1"]];
 const read = (...metrics: Metric[]) =>
-  readOtlp(readOtlpProtobuf(toProtobuf([{ attributes: HOST, metrics }])), USUAL_LABELS, new Map());
+  readOtlp(readOtlpProtobuf(toProtobuf([{ attributes: HOST, metrics }])), USUAL_LABELS, createNameCache());
 
 describe("OTLP", () => {
   test("says the same in JSON as in protobuf", () => {
@@ -256,7 +256,7 @@ describe("what OTLP's metrics become", () => {
   });
 
   test("the same names under other settings or of another host mean something else", () => {
-    const cache = new Map();
+    const cache = createNameCache();
     const hosts = ["hv-1", "hv-2", "hv-1"].map((host) => {
       const body = toProtobuf([{ attributes: [["host.name", host]], metrics: [metric("a")] }]);
       return readOtlp(readOtlpProtobuf(body), USUAL_LABELS, cache).series[0]?.target.host;

@@ -10,6 +10,8 @@ import { type ForeignRefusal, type ForeignSeries, type Target, keysOf, refuse } 
 
 /** What was not heard of for this long is forgotten. */
 const FORGET_MS = HOUR_MS;
+/** Values of the frame of one body, gaps among them: every series has one for each time of any. */
+const FRAME_VALUES_MAX = 2 ** 22;
 /** Series of one host that are put together; about 14 bytes each in the state. */
 const MEMBERS_MAX = 3000;
 
@@ -161,16 +163,28 @@ function advanceAll(run: Run): void {
   }
 }
 
-function frameOf(cells: Iterable<Cell>): Frame {
+/** null: it would be too large. */
+function frameOf(cells: Iterable<Cell>): Frame | null {
   const full = [...cells].filter((cell) => cell.times.length > 0);
-  const times = [...new Set(full.flatMap((cell) => cell.times))].toSorted((a, b) => a - b);
-  const rows = new Map(times.map((time, row) => [time, row]));
+  const rows = new Map<number, number>();
+  for (const cell of full) for (const time of cell.times) rows.set(time, 0);
+  if (rows.size * full.length > FRAME_VALUES_MAX) return null;
+  const times = [...rows.keys()].toSorted((a, b) => a - b);
+  times.forEach((time, row) => rows.set(time, row));
   const columns = full.map((cell) => {
     const values = new Float64Array(times.length).fill(Number.NaN);
     cell.times.forEach((time, index) => (values[rows.get(time) ?? 0] = cell.values[index] ?? Number.NaN));
     return { entity: cell.entity, metric: cell.metric, values };
   });
   return { times, columns };
+}
+
+/** Nothing is taken, and the state stays as it is. */
+function nothingOf(series: readonly ForeignSeries[], state: CounterState): Combined {
+  const samples = series.reduce((sum, { times }) => sum + times.length, 0);
+  const reason = "too many series at too many different times: send fewer of them at once";
+  const refused = [{ series: `${series.length} series`, reason, samples }];
+  return { frame: { times: [], columns: [] }, state, refused, accepted: 0 };
 }
 
 const lastTime = ({ moments, closedTo }: Group): number => moments.at(-1)?.time ?? closedTo;
@@ -206,7 +220,8 @@ function stateAfter({ state, works, refused }: Run): CounterState {
  * What the series of ONE host are in Drover. A rate stands at the later of its two times; a counter's first sample, and the
  * first after a gap of 5 min, gives none. A figure that several series make is there when all are that were before; a later
  * body that brings more of the same time makes it anew, and the frame then has the better value (later frames win). The same
- * samples again change nothing. `now`: Drover's clock, by which times are refused.
+ * samples again change nothing. `now`: Drover's clock, by which times are refused. Of series whose frame would be too large
+ * nothing is taken.
  */
 export function combineForeign(
   series: readonly ForeignSeries[],
@@ -233,7 +248,9 @@ export function combineForeign(
     else takeMember(run, target, one);
   }
   advanceAll(run);
-  return { frame: frameOf(run.cells.values()), state: stateAfter(run), refused: run.refused, accepted: run.accepted };
+  const frame = frameOf(run.cells.values());
+  if (frame === null) return nothingOf(series, state);
+  return { frame, state: stateAfter(run), refused: run.refused, accepted: run.accepted };
 }
 
 function resolved(target: Target, vmNamed: (name: string) => string | null): Target | null {

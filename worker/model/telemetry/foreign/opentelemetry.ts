@@ -5,9 +5,23 @@ import type { Label } from "./remote-write.ts";
 import { describe, type LabelSettings, refuse, targetOf } from "./target.ts";
 
 /** What is known of series by their names and attributes, bounded: when it is full, it starts anew. */
-export type NameCache = Map<string, KnownSeries>;
+export type NameCache = { known: Map<string, KnownSeries>; /** Of all keys. */ characters: number };
+
+export const createNameCache = (): NameCache => ({ known: new Map(), characters: 0 });
 
 const NAMES_MAX = 20_000;
+/** Attributes are as long as a sender likes. */
+const CHARACTERS_MAX = 8_000_000;
+
+function keep(cache: NameCache, key: string, value: KnownSeries): void {
+  if (key.length > CHARACTERS_MAX) return;
+  if (cache.known.size >= NAMES_MAX || cache.characters + key.length > CHARACTERS_MAX) {
+    cache.known.clear();
+    cache.characters = 0;
+  }
+  cache.known.set(key, value);
+  cache.characters += key.length;
+}
 
 type Context = { settings: LabelSettings; resource: readonly Label[]; owner: string; cache: NameCache };
 
@@ -25,15 +39,14 @@ function problemOf({ kind, temporality, isMonotonic }: OtlpMetric): string | nul
 function knownOf(metric: OtlpMetric, labels: readonly Label[], context: Context): KnownSeries {
   const isDelta = metric.temporality === "delta";
   const key = JSON.stringify([context.owner, isDelta, metric.name, labels]);
-  const known = context.cache.get(key);
+  const known = context.cache.known.get(key);
   if (known !== undefined) return known;
   const described = { name: metric.name, labels, resource: context.resource };
   const target = targetOf(described, context.settings, !isDelta);
   let fresh: KnownSeries = typeof target === "string" ? { series: describe(described), reason: target } : target;
   if (typeof target !== "string" && isDelta && target.term !== null && !target.term.isCounter)
     fresh = { series: describe(described), reason: `a delta does not say how much ${target.metric} is` };
-  if (context.cache.size >= NAMES_MAX) context.cache.clear();
-  context.cache.set(key, fresh);
+  keep(context.cache, key, fresh);
   return fresh;
 }
 

@@ -40,6 +40,8 @@ export default defineConfig({
         ],
         test: {
           name: "api",
+          // Some send hundreds of thousands of samples, on machines that others use too.
+          testTimeout: 30_000,
           include: ["test/api/**/*.test.ts", "test/store/**/*.test.ts"],
           setupFiles: ["./test/support/migrate.ts"],
         },

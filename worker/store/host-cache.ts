@@ -3,7 +3,7 @@
 import type { HostTelemetry } from "../model/telemetry/stored.ts";
 
 /** A part of an isolate's 128 MB. */
-const BYTES_MAX = 40 * 1024 * 1024;
+const BYTES_MAX = 32 * 1024 * 1024;
 /** Names, places and readings of a series, shapes of arrivals included; as measured, rounded up. */
 const SERIES_BYTES = 400;
 /** A counter, and the moments of its group. */

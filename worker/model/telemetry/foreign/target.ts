@@ -50,7 +50,7 @@ export function keysOf({
   term,
 }: Pick<Target, "entity" | "metric" | "term">): Pick<Target, "cell" | "key"> {
   const cell = `${entity}/${metric}`;
-  return { cell, key: `${cell}/${term?.collector ?? ""}` };
+  return { cell, key: term === null ? cell : `${cell}/${term.collector}` };
 }
 
 export type ForeignSeries = {
@@ -198,6 +198,18 @@ export function describe({ name, labels }: Described): string {
   return `${name}{${labels.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(",")}}`;
 }
 
+const texts = new Map<string, string>();
+const TEXTS_MAX = 20_000;
+
+/** The same object for the same text: thousands of remembered series have one host, VM or metric. */
+function shared(text: string): string {
+  const known = texts.get(text);
+  if (known !== undefined) return known;
+  if (texts.size >= TEXTS_MAX) texts.clear();
+  texts.set(text, text);
+  return text;
+}
+
 /**
  * What a series is; a text says why it cannot be taken. `isCumulative`: its values only rise, or nothing is known about
  * that (Prometheus says no types).
@@ -207,12 +219,13 @@ export function targetOf(described: Described, settings: LabelSettings, isCumula
   const hostName = hostOf(lookup, settings);
   const problem = problemOf(described, hostName, settings);
   if (hostName === null || problem !== null) return problem ?? "it has no host";
-  const { entity, vmName, used } = entityOf(described.name, lookup, settings);
+  const { entity: said, vmName, used } = entityOf(described.name, lookup, settings);
+  const entity = shared(said);
   const term = termOf(described.name, lookup, entity !== HOST || vmName !== null);
-  const metric =
-    term?.metric ?? storedName(described.name, ownLabels(described, hostName, [...used, ...settings.ignoredLabels]));
+  const own = ownLabels(described, hostName, [...used, ...settings.ignoredLabels]);
+  const metric = term?.metric ?? shared(storedName(described.name, own));
   return {
-    host: hostName.host,
+    host: shared(hostName.host),
     entity,
     vmName,
     metric,

@@ -7,7 +7,7 @@ import { chunkIdRange, chunkKey, partsOf, type Tier } from "../model/telemetry/c
 import { type Frame, HOST, mergeFrames } from "../model/telemetry/frame.ts";
 import { readLive } from "../model/telemetry/live.ts";
 import type { PackedContent } from "../model/telemetry/packed/frame.ts";
-import { type ByteRange, readPacked, type Span } from "../model/telemetry/packed/read.ts";
+import { type ByteRange, type OpenedHeader, readPacked, type Span } from "../model/telemetry/packed/read.ts";
 import { EMPTY_ROLLUP, mergeRollup, type Rollup } from "../model/telemetry/rollup.ts";
 import { frameOf } from "../model/telemetry/stored-chunk.ts";
 import type { ChunkStart, IdRange } from "../model/telemetry/stored.ts";
@@ -100,7 +100,7 @@ function wholeHours(starts: readonly ChunkStart[]): readonly ChunkStart[] {
   return whole.length > 0 ? whole : starts;
 }
 
-type Open = { start: ChunkStart; spans: Span[] };
+type Open = { start: ChunkStart; spans: Span[]; opened?: OpenedHeader };
 
 /** What is wanted of chunks of which the beginnings were read, with the pieces that this takes. */
 async function complete(deps: Deps, starts: readonly ChunkStart[], of: (id: number) => Wanted): Promise<Read[]> {
@@ -109,10 +109,10 @@ async function complete(deps: Deps, starts: readonly ChunkStart[], of: (id: numb
   for (let round = 0; open.length > 0; round++) {
     const missing: { id: number; revision: number; offset: number; length: number }[] = [];
     const still: Open[] = [];
-    for (const { start, spans } of open) {
-      const read = tryRead(start, spans, of(start.id));
+    for (const { start, spans, opened } of open) {
+      const read = tryRead({ start, spans, ...(opened ? { opened } : {}) }, of(start.id));
       if ("missing" in read) {
-        still.push({ start, spans });
+        still.push({ start, spans, ...(read.opened ? { opened: read.opened } : {}) });
         missing.push(...read.missing.map((range) => ({ id: start.id, revision: start.revision, ...range })));
       } else done.set(start.id, read);
     }
@@ -127,7 +127,7 @@ async function complete(deps: Deps, starts: readonly ChunkStart[], of: (id: numb
     open = [
       ...still
         .filter(({ start }) => !changed.has(partsOf(start.id).first))
-        .map(({ start, spans }) => ({ start, spans: [...spans, ...(pieces.get(start.id) ?? [])] })),
+        .map((one) => ({ ...one, spans: [...one.spans, ...(pieces.get(one.start.id) ?? [])] })),
       ...(await begunAnew(deps, [...changed])),
     ];
   }
@@ -147,9 +147,10 @@ async function begunAnew(deps: Deps, hours: readonly number[]): Promise<Open[]> 
 }
 
 /** Bytes that are not what was written say nothing: the others' samples must not wait for them. */
-function tryRead(start: ChunkStart, spans: readonly Span[], wanted: Wanted): Read | { missing: ByteRange[] } {
+function tryRead(open: Open, wanted: Wanted): Read | { missing: ByteRange[]; opened?: OpenedHeader } {
+  const { start } = open;
   try {
-    return readChunk(start, spans, wanted);
+    return readChunk(open, wanted);
   } catch (error) {
     if (!(error instanceof ChunkError)) throw error;
     // oxlint-disable-next-line no-console -- the platform's log is where it must be seen
@@ -159,8 +160,8 @@ function tryRead(start: ChunkStart, spans: readonly Span[], wanted: Wanted): Rea
   }
 }
 
-function readChunk(start: ChunkStart, spans: readonly Span[], { entities, metric }: Wanted) {
-  const packed = start.packed === null ? null : readPacked(spans, { entities, metric });
+function readChunk({ start, spans, opened }: Open, { entities, metric }: Wanted) {
+  const packed = start.packed === null ? null : readPacked(spans, { entities, metric }, opened);
   if (packed !== null && "missing" in packed) {
     const { length } = start.packed ?? { length: 0 };
     if (packed.missing.some((range) => range.offset + range.length > length))

@@ -215,8 +215,12 @@ function readLengths(
   const inOrder = new Float64Array(columns);
   readExactly(input.bytes(input.remaining, "the lengths of columns"), at, inOrder);
   const lengths = new Float64Array(columns);
-  for (const [index, place] of placesOf(sets, entities).entries()) lengths[place] = inOrder[index] ?? 0;
-  if (!lengths.every((length) => length >= 1 && length <= COLUMN_BYTES_MAX)) throw input.fail("columns of no length");
+  const places = placesOf(sets, entities);
+  for (let index = 0; index < columns; index++) lengths[places[index] ?? 0] = inOrder[index] ?? 0;
+  for (let place = 0; place < columns; place++) {
+    const length = lengths[place] ?? 0;
+    if (!(length >= 1 && length <= COLUMN_BYTES_MAX)) throw input.fail("columns of no length");
+  }
   return lengths;
 }
 

@@ -35,13 +35,29 @@ export function writeNames(out: ByteWriter, names: readonly string[]): void {
   out.bytes(bytes);
 }
 
-export function readNames(input: ByteReader): string[] {
+export function readNames(input: ByteReader): readonly string[] {
   // Every name is referred to, by one byte or more.
   const count = input.count("the number of names", 1);
   if (count === 0) return [];
   const length = input.varint("the length of the names");
   const at = input.offset;
-  const reader = new RangeReader(input.bytes(length, "the end of the names"), at);
+  const bytes = input.bytes(length, "the end of the names");
+  const known = remembered.find((one) => one.names.length === count && isSame(one.bytes, bytes));
+  if (known !== undefined) return known.names;
+  const names = namesIn(bytes, count, at);
+  remembered = [{ bytes: bytes.slice(), names }, ...remembered.slice(0, REMEMBERED_MAX - 1)];
+  return names;
+}
+
+/** Hosts of a fleet have the same names: those that were read last need not be spelled out again. */
+const REMEMBERED_MAX = 8;
+let remembered: readonly { bytes: Uint8Array; names: readonly string[] }[] = [];
+
+const isSame = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.length === b.length && a.every((byte, index) => byte === b[index]);
+
+function namesIn(bytes: Uint8Array, count: number, at: number): string[] {
+  const reader = new RangeReader(bytes, at);
   const contexts = EVEN.slice();
   const names: string[] = [];
   let before = "";

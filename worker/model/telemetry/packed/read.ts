@@ -19,6 +19,9 @@ export type Wanted = {
   aggregates?: readonly number[];
 };
 
+/** A header that was read. */
+export type OpenedHeader = ReturnType<typeof readHeader>;
+
 /** The header of most frames is within so many bytes from the start. */
 export const PREFIX_BYTES = 2048;
 
@@ -29,22 +32,24 @@ const JOIN_BYTES = 256;
  * What is wanted, or the ranges that have to be at hand too. Spans may overlap, and may lie in any order. With the first
  * PREFIX_BYTES at hand one answer of missing ranges is enough for most frames, two for any: a caller that gave what was
  * missing twice and still misses something holds a frame that was cut off or changed in between. ChunkError for bytes that
- * are not what was written. RangeError for an aggregate that the frame has not.
+ * are not what was written. RangeError for an aggregate that the frame has not. `opened`: what the call before gave of the same
+ * frame, so that its header is not read twice.
  */
 export function readPacked(
   spans: readonly Span[],
   wanted: Wanted,
-): { content: PackedContent } | { missing: ByteRange[] } {
+  opened?: OpenedHeader,
+): { content: PackedContent } | { missing: ByteRange[]; opened?: OpenedHeader } {
   const pieces = mergedSpans(spans);
   const start = bytesAt(pieces, { offset: 0, length: HEADER_START_BYTES });
   if (start === null) return { missing: missingOf(pieces, [{ offset: 0, length: PREFIX_BYTES }]) };
   const headerRange = { offset: 0, length: headerLength(start) };
   const headerBytes = bytesAt(pieces, headerRange);
   if (headerBytes === null) return { missing: missingOf(pieces, [headerRange]) };
-  const header = readHeader(headerBytes);
+  const header = opened ?? readHeader(headerBytes);
   const slots = slotsOf(header, headerRange.length, wanted);
   const missing = missingOf(pieces, slots);
-  if (missing.length > 0) return { missing };
+  if (missing.length > 0) return { missing, opened: header };
   const aggregates = wanted.aggregates ?? Array.from({ length: header.aggregates }, (_, index) => index);
   if (aggregates.some((index) => index < 0 || index >= header.aggregates))
     throw new RangeError(`a frame of ${header.aggregates} aggregates`);
@@ -71,17 +76,22 @@ function slotsOf(header: Header & { check: number }, start: number, { entities, 
     }),
   );
   const slots: Slot[] = [];
+  const { lengths } = header;
   let offset = start;
   let index = 0;
+  let left = entities === null ? Infinity : entities.size;
   for (const { entity, set } of header.entities) {
+    const metrics = sets[set] ?? [];
     const isWantedEntity = entities === null || entities.has(entity);
-    for (const { name, isWanted } of sets[set] ?? []) {
-      const length = header.lengths[index] ?? 0;
-      if (isWanted && isWantedEntity)
-        slots.push({ entity, metric: name, offset, length, seed: columnSeed(header.check, index) });
+    for (let place = 0; place < metrics.length; place++) {
+      const length = lengths[index] ?? 0;
+      const metric = metrics[place];
+      if (isWantedEntity && metric?.isWanted)
+        slots.push({ entity, metric: metric.name, offset, length, seed: columnSeed(header.check, index) });
       offset += length;
       index += 1;
     }
+    if (isWantedEntity && --left === 0) break;
   }
   return slots;
 }

@@ -102,10 +102,30 @@ function wholeHours(starts: readonly ChunkStart[]): readonly ChunkStart[] {
 
 type Open = { start: ChunkStart; spans: Span[]; opened?: OpenedHeader };
 
+/** Headers by chunk and revision: a closed hour never changes, and a chart asks for it again and again. About 8 kB each. */
+const headers = new Map<string, OpenedHeader>();
+const HEADERS_MAX = 1024;
+
+const headerKey = ({ id, revision }: ChunkStart): string => `${id} ${revision}`;
+
+function openedBefore(start: ChunkStart): Open {
+  const opened = headers.get(headerKey(start));
+  return { start, spans: [], ...(opened ? { opened } : {}) };
+}
+
+function keepHeader(start: ChunkStart, opened: OpenedHeader): void {
+  const key = headerKey(start);
+  // The one that was asked for longest ago goes first.
+  headers.delete(key);
+  headers.set(key, opened);
+  const [oldest] = headers.keys();
+  if (headers.size > HEADERS_MAX && oldest !== undefined) headers.delete(oldest);
+}
+
 /** What is wanted of chunks of which the beginnings were read, with the pieces that this takes. */
 async function complete(deps: Deps, starts: readonly ChunkStart[], of: (id: number) => Wanted): Promise<Read[]> {
   const done = new Map<number, Read>();
-  let open: Open[] = starts.map((start) => ({ start, spans: packedStart(start) }));
+  let open: Open[] = starts.map(openedBefore);
   for (let round = 0; open.length > 0; round++) {
     const missing: { id: number; revision: number; offset: number; length: number }[] = [];
     const still: Open[] = [];
@@ -134,8 +154,6 @@ async function complete(deps: Deps, starts: readonly ChunkStart[], of: (id: numb
   return [...done.values()].sort((a, b) => a.id - b.id);
 }
 
-const packedStart = ({ packed }: ChunkStart): Span[] => (packed === null ? [] : [{ offset: 0, bytes: packed.start }]);
-
 const changing = () =>
   new AppError({ code: "busy", detail: "Samples were packed anew while they were read.", retryAfterSeconds: 1 });
 
@@ -143,7 +161,7 @@ async function begunAnew(deps: Deps, hours: readonly number[]): Promise<Open[]> 
   if (hours.length === 0) return [];
   const ranges = hours.toSorted((a, b) => a - b).map(partsOf);
   const starts = await deps.store.chunks.starts(ranges, { head: true, live: true }, -1);
-  return starts.map((start) => ({ start, spans: packedStart(start) }));
+  return starts.map(openedBefore);
 }
 
 /** Bytes that are not what was written say nothing: the others' samples must not wait for them. */
@@ -161,10 +179,11 @@ function tryRead(open: Open, wanted: Wanted): Read | { missing: ByteRange[]; ope
 }
 
 function readChunk({ start, spans, opened }: Open, { entities, metric }: Wanted) {
-  const packed = start.packed === null ? null : readPacked(spans, { entities, metric }, opened);
+  const packed = start.packedBytes === null ? null : readPacked(spans, { entities, metric }, opened);
+  if (packed?.opened !== undefined) keepHeader(start, packed.opened);
   if (packed !== null && "missing" in packed) {
-    const { length } = start.packed ?? { length: 0 };
-    if (packed.missing.some((range) => range.offset + range.length > length))
+    const length = start.packedBytes ?? 0;
+    if (packed.missing.some(({ offset }) => offset >= length))
       throw new ChunkError("a packed frame that was cut off", length);
     return packed;
   }

@@ -15,9 +15,6 @@ import type { StoredChunk } from "../model/telemetry/stored-chunk.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { chunks, hosts, hostState, hostSummaries, placements, vms } from "./schema.ts";
 
-/** What is read of a packed chunk at first: enough for the series of a typical host, and a map of the rest. */
-export const PREFIX_BYTES = 2048;
-
 const formerHosts = alias(hosts, "former_hosts");
 
 /** What is no base64 becomes bytes that are no frame, so that who reads them says that they are harmed. */
@@ -61,7 +58,7 @@ export function chunkStore(db: Db) {
         .sort((a, b) => a.id - b.id);
     },
 
-    /** The beginnings of chunks, at most `limit` (-1: all), in the order of the ranges and in them by id. */
+    /** Chunks without what is packed in them, at most `limit` (-1: all), in the order of the ranges and in them by id. */
     starts: async (ranges: readonly IdRange[], parts: LiveParts, limit: number): Promise<ChunkStart[]> => {
       const column = (isWanted: boolean, name: string): SQL => sql.raw(isWanted ? `c.${name}` : "NULL");
       const rows = await db.all<{
@@ -70,16 +67,15 @@ export function chunkStore(db: Db) {
         head: string | null;
         live: string | null;
         length: number | null;
-        start: string;
       }>(sql`SELECT c.id, c.revision, ${column(parts.head, "head")} AS head, ${column(parts.live, "live")} AS live,
-        length(c.packed) AS length, hex(substr(c.packed, 1, ${PREFIX_BYTES})) AS start
+        length(c.packed) AS length
         FROM ${inRanges(ranges)} LIMIT ${limit}`);
-      return rows.map(({ id, revision, head, live, length, start }) => ({
+      return rows.map(({ id, revision, head, live, length }) => ({
         id,
         revision,
         head: fromBase64(head),
         live: fromBase64(live),
-        packed: length === null ? null : { length, start: Uint8Array.fromHex(start) },
+        packedBytes: length,
       }));
     },
 

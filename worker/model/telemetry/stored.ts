@@ -46,10 +46,10 @@ export type IdRange = { first: number; last: number };
 /** What of live frames is wanted. */
 export type LiveParts = { head: boolean; live: boolean };
 
-/** A chunk of which the beginning was read. */
+/** A chunk without what is packed in it. */
 export type ChunkStart = Omit<StoredChunk, "packed"> & {
-  /** null: nothing was packed. */
-  packed: { length: number; start: Uint8Array } | null;
+  /** How long that is; null: nothing was packed. */
+  packedBytes: number | null;
 };
 
 /** Bytes of a packed chunk, as long as it has that revision. */

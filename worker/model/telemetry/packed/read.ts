@@ -19,8 +19,8 @@ export type Wanted = {
   aggregates?: readonly number[];
 };
 
-/** A header that was read. */
-export type OpenedHeader = ReturnType<typeof readHeader>;
+/** A header that was read, and how long it is. */
+export type OpenedHeader = ReturnType<typeof readHeader> & { bytes: number };
 
 /** The header of most frames is within so many bytes from the start. */
 export const PREFIX_BYTES = 2048;
@@ -39,15 +39,11 @@ export function readPacked(
   spans: readonly Span[],
   wanted: Wanted,
   opened?: OpenedHeader,
-): { content: PackedContent } | { missing: ByteRange[]; opened?: OpenedHeader } {
+): { content: PackedContent; opened: OpenedHeader } | { missing: ByteRange[]; opened?: OpenedHeader } {
   const pieces = mergedSpans(spans);
-  const start = bytesAt(pieces, { offset: 0, length: HEADER_START_BYTES });
-  if (start === null) return { missing: missingOf(pieces, [{ offset: 0, length: PREFIX_BYTES }]) };
-  const headerRange = { offset: 0, length: headerLength(start) };
-  const headerBytes = bytesAt(pieces, headerRange);
-  if (headerBytes === null) return { missing: missingOf(pieces, [headerRange]) };
-  const header = opened ?? readHeader(headerBytes);
-  const slots = slotsOf(header, headerRange.length, wanted);
+  const header = opened ?? openHeader(pieces);
+  if ("missing" in header) return header;
+  const slots = slotsOf(header, header.bytes, wanted);
   const missing = missingOf(pieces, slots);
   if (missing.length > 0) return { missing, opened: header };
   const aggregates = wanted.aggregates ?? Array.from({ length: header.aggregates }, (_, index) => index);
@@ -62,7 +58,15 @@ export function readPacked(
       values: aggregates.map((index) => values[index] ?? new Float64Array()),
     };
   });
-  return { content: { times: header.times, aggregates: aggregates.length, columns } };
+  return { content: { times: header.times, aggregates: aggregates.length, columns }, opened: header };
+}
+
+function openHeader(pieces: readonly Span[]): OpenedHeader | { missing: ByteRange[] } {
+  const start = bytesAt(pieces, { offset: 0, length: HEADER_START_BYTES });
+  if (start === null) return { missing: missingOf(pieces, [{ offset: 0, length: PREFIX_BYTES }]) };
+  const range = { offset: 0, length: headerLength(start) };
+  const bytes = bytesAt(pieces, range);
+  return bytes === null ? { missing: missingOf(pieces, [range]) } : { ...readHeader(bytes), bytes: range.length };
 }
 
 type Slot = ByteRange & { entity: string; metric: string; seed: number };

@@ -2,8 +2,12 @@
 import type { HostInventory, VmInventory } from "./wire/inventory.ts";
 import type { Calibration } from "./calibration/types.ts";
 import type { DirtyPoint } from "./migration/types.ts";
+import type { PlacementRule } from "./placement/rules.ts";
 
-/** What telemetry says of a VM: moving averages where there are some, else latest values. */
+/** The newest samples of some series, evenly spaced, oldest first; null: a gap. The last one was taken at `at`. */
+export type Recent = { at: number; stepMs: number; series: Record<string, (number | null)[]> };
+
+/** What telemetry says of a VM: moving averages where there are some, else latest values. `P95`: over 24 h, else over 1 h. */
 export type VmLoad = {
   cpuUsedCores?: number;
   memoryUsedBytes?: number;
@@ -11,6 +15,19 @@ export type VmLoad = {
   memoryDirtyBytesPerSecond?: number;
   memoryWorkingSetBytes?: number;
   networkBytesPerSecond?: number;
+  diskBytesPerSecond?: number;
+  swapInBytesPerSecond?: number;
+  cpuStealRatio?: number;
+  /** Gray-box: what the service in the VM says of itself. */
+  latencySeconds?: number;
+  requestsPerSecond?: number;
+  cpuUsedCoresP95?: number;
+  memoryUsedBytesP95?: number;
+  networkBytesPerSecondP95?: number;
+  /** Bytes a second between this VM and others, by the other's uuid. */
+  peerBytesPerSecond?: Record<string, number>;
+  /** By metric of the catalogue. */
+  recent?: Recent;
   dirtyCurve?: { at: number; points: DirtyPoint[] };
   /** When the newest of these figures was taken. */
   at?: number;
@@ -21,8 +38,21 @@ export type HostLoad = {
   memoryUsedBytes?: number;
   networkReceiveBytesPerSecond?: number;
   networkTransmitBytesPerSecond?: number;
+  diskBytesPerSecond?: number;
+  swapInBytesPerSecond?: number;
+  cpuPressureRatio?: number;
+  memoryPressureRatio?: number;
+  powerWatts?: number;
+  temperatureCelsius?: number;
+  cpuUsedCoresP95?: number;
+  networkBytesPerSecondP95?: number;
+  /** By metric of the catalogue. */
+  recent?: Recent;
   at?: number;
 };
+
+/** That a host is to be emptied and gets nothing. `until` absent: until it is ended by hand. */
+export type Maintenance = { since: number; until?: number; reason: string };
 
 export type SnapshotVm = VmInventory & { load: VmLoad };
 
@@ -31,6 +61,7 @@ export type SnapshotHost = Omit<HostInventory, "vms" | "sequence" | "bootId" | "
   /** When the host was last heard, ms since 1970. */
   heardAt?: number;
   load: HostLoad;
+  maintenance?: Maintenance;
   vms: SnapshotVm[];
 };
 
@@ -52,6 +83,10 @@ export type Snapshot = {
   reservations: Reservation[];
   /** VMs that were moved not long ago: uuid → when their last migration ended, ms since 1970. */
   lastMovedAt: Record<string, number>;
+  /** How often each was moved in the last 24 h, where it was; cooldown backs off by it. */
+  movesLastDay?: Record<string, number>;
+  /** Placement rules of the operators, in order of their ids. */
+  rules?: PlacementRule[];
   /** What the cluster's outcomes have taught; absent: nothing yet. */
   calibration?: Calibration;
 };

@@ -6,6 +6,11 @@ export type Figure = {
   /** Of the cost models: what was known before, and which mechanism or group of rows. */
   track?: string;
   mechanism?: string;
+  /** Of forecasts: of what load, from how many steps of history, how many steps ahead, by which forecaster. */
+  load?: string;
+  historySteps?: number;
+  horizon?: number;
+  forecaster?: string;
   metric: string;
   value: number;
   unit: string;
@@ -26,14 +31,16 @@ export function printTable(): void {
   const cells = rows.map((row) => [
     row.bench,
     row.case,
-    row.track ?? "",
-    row.mechanism ?? "",
+    row.track ?? row.load ?? "",
+    row.mechanism ?? row.forecaster ?? "",
+    row.historySteps?.toString() ?? "",
+    row.horizon?.toString() ?? "",
     row.metric,
     row.value.toPrecision(4),
     row.unit,
     row.peer ?? "",
   ]);
-  const widths = [0, 1, 2, 3, 4, 5, 6, 7].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   for (const row of cells)
     console.error(
       row

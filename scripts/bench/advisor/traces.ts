@@ -17,7 +17,13 @@ export function planetlabDays(folder: string): Day[] {
     .map((name) => ({
       day: name.slice(0, -".tar.gz".length),
       vms: filesOf(gunzipSync(readFileSync(join(folder, name))))
-        .map(({ path, text }) => ({ name: path, ratios: text.trim().split(/\s+/).map((line) => Number(line) / 100) }))
+        .map(({ path, text }) => ({
+          name: path,
+          ratios: text
+            .trim()
+            .split(/\s+/)
+            .map((line) => Number(line) / 100),
+        }))
         .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     }));
 }

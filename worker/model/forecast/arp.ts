@@ -46,9 +46,7 @@ export function yuleWalker(covariances: Float64Array, count: number): Float64Arr
     const reflection = residual / variance;
     const previous = current;
     current = Float64Array.from({ length: order }, (_, index) =>
-      index === order - 1
-        ? reflection
-        : (previous[index] ?? 0) - reflection * (previous[order - 2 - index] ?? 0),
+      index === order - 1 ? reflection : (previous[index] ?? 0) - reflection * (previous[order - 2 - index] ?? 0),
     );
     variance *= 1 - reflection ** 2;
     // Nothing is left to explain; rounding only.

@@ -39,7 +39,12 @@ function gridOf(periodSteps: number): Factors[] {
 }
 
 /** One pass over the series: its forecast, and the errors that it made on the way, `wrong` their mean size. */
-function smooth({ values, known, horizonSteps }: Series, errorSteps: number, period: number, factors: Factors): Smoothed {
+function smooth(
+  { values, known, horizonSteps }: Series,
+  errorSteps: number,
+  period: number,
+  factors: Factors,
+): Smoothed {
   const { alpha, beta, gamma } = factors;
   const start = period > 1 ? period : 1;
   let { level, trend, seasons } = startOf(values, period);
@@ -63,8 +68,7 @@ function smooth({ values, known, horizonSteps }: Series, errorSteps: number, per
     seasons[index % period] = gamma * (value - expected) + (1 - gamma) * season;
     ahead[index] = level + trendSteps * trend + (seasons[(index + errorSteps) % period] ?? 0);
   }
-  const mean =
-    level + dampedSteps(horizonSteps) * trend + (seasons[(values.length - 1 + horizonSteps) % period] ?? 0);
+  const mean = level + dampedSteps(horizonSteps) * trend + (seasons[(values.length - 1 + horizonSteps) % period] ?? 0);
   return { mean, errors: errors.subarray(0, count), wrong: count === 0 ? 0 : sum / count };
 }
 

@@ -39,12 +39,7 @@ export function byOwnErrors({ name, summary, samplesMin, fit }: Method): Forecas
       // Those of a random walk grow with the square root of the distance: no load forgets more slowly.
       const growth = Math.sqrt(series.horizonSteps / errorSteps);
       const { low, high } = spreadOf(errors);
-      return answerOf(
-        name,
-        series,
-        { mean, p10: mean + growth * low, p90: mean + growth * high, model },
-        parameters,
-      );
+      return answerOf(name, series, { mean, p10: mean + growth * low, p90: mean + growth * high, model }, parameters);
     },
   };
 }

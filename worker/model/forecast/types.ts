@@ -1,7 +1,7 @@
 // What every forecaster takes and gives. History and forecast are in the unit of the series; time is counted in its steps.
 import { z } from "zod";
 
-export const forecasterName = z.enum(["last", "mean", "ar1", "arp", "holt-winters", "cloud"]);
+export const forecasterName = z.enum(["last", "mean", "ar1", "arp", "holt-winters", "cloud", "combined"]);
 export type ForecasterName = z.infer<typeof forecasterName>;
 
 export const forecastParameters = z

@@ -43,7 +43,13 @@ export function blend(historic: Cloud, current: Cloud): Cloud {
   const ofCurrent = CURRENT_WEIGHT * historic.en;
   const weight = historic.en + current.en === 0 ? 0.5 : ofCurrent / (ofCurrent + current.en);
   const mixed = (a: number, b: number): number => (1 - weight) * a + weight * b;
-  return { ex: mixed(historic.ex, current.ex), en: mixed(historic.en, current.en), he: mixed(historic.he, current.he) };
+  // What comes from either window is spread by how far the two lie apart as well.
+  const apart = Math.sqrt(weight * (1 - weight)) * (historic.ex - current.ex);
+  return {
+    ex: mixed(historic.ex, current.ex),
+    en: Math.hypot(mixed(historic.en, current.en), apart),
+    he: mixed(historic.he, current.he),
+  };
 }
 
 export const cloud: Forecaster = {

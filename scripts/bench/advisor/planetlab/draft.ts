@@ -8,6 +8,8 @@ export type Draft = {
   /** What is drawn now; planned VMs do not change it. */
   wattsNow: number;
   vms: SimVm[];
+  /** It was tried as a source, so it takes no more. */
+  closed: boolean;
   /** MIPS in use with what was planned, and what is free. */
   used: number;
   freeMips: number;
@@ -25,6 +27,7 @@ export function draftOf(host: SimHost): Draft {
     host,
     wattsNow: wattsOf(host.machine, loadOf(host.used, host)),
     vms: [],
+    closed: false,
     used: 0,
     freeMips: host.mips,
     requested: 0,
@@ -58,10 +61,11 @@ export function remove(draft: Draft, vm: SimVm): void {
 }
 
 /** What `restore` needs to take planned VMs back. */
-export type Mark = Omit<Draft, "host" | "wattsNow" | "vms"> & { count: number };
+export type Mark = Omit<Draft, "host" | "wattsNow" | "vms" | "closed"> & { count: number };
 
-export function markOf({ host: _host, wattsNow: _watts, vms, ...sums }: Draft): Mark {
-  return { ...sums, count: vms.length };
+export function markOf(draft: Draft): Mark {
+  const { used, freeMips, requested, trend, memoryMegabytes, historyLength, history, vms } = draft;
+  return { used, freeMips, requested, trend, memoryMegabytes, historyLength, history, count: vms.length };
 }
 
 export function restore(draft: Draft, { count, ...sums }: Mark): void {

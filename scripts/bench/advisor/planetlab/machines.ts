@@ -10,14 +10,14 @@ export type Machine = {
 };
 export type VmType = { mips: number; memoryMegabytes: number };
 
-const G4: Machine = {
+export const G4: Machine = {
   name: "HP ProLiant ML110 G4",
   cores: 2,
   coreMips: 1860,
   memoryMegabytes: 4096,
   watts: [86, 89.4, 92.6, 96, 99.5, 102, 106, 108, 112, 114, 117],
 };
-const G5: Machine = {
+export const G5: Machine = {
   name: "HP ProLiant ML110 G5",
   cores: 2,
   coreMips: 2660,

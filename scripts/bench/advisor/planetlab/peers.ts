@@ -63,9 +63,10 @@ function bestFit({ overloaded, accounting }: Step, vm: SimVm, targets: readonly 
   let best: Draft | null = null;
   let bestWatts = Number.POSITIVE_INFINITY;
   for (const draft of targets) {
+    if (draft.closed) continue;
     const { machine, mips } = draft.host;
-    if (machine.coreMips < vm.demand || draft.freeMips < vm.demand) continue;
     if (accounting.memoryCounts && draft.memoryMegabytes + vm.memoryMegabytes > machine.memoryMegabytes) continue;
+    if (machine.coreMips < vm.demand || draft.freeMips < vm.demand) continue;
     const watts = wattsOf(machine, (draft.used + vm.demand) / mips) - draft.wattsNow;
     if (watts >= bestWatts || (draft.used !== 0 && overloaded(draft, vm))) continue;
     [best, bestWatts] = [draft, watts];
@@ -75,22 +76,19 @@ function bestFit({ overloaded, accounting }: Step, vm: SimVm, targets: readonly 
 
 /** Empties hosts one after the other, the least loaded first, each wholly or not at all, onto hosts that were in use before. */
 function drain(step: Step, hot: ReadonlySet<Draft>, relief: readonly SimMove[]): SimMove[] {
-  const inUse = [...step.drafts.values()].filter((draft) => draft.host.used !== 0 && !hot.has(draft));
-  const received = new Set(relief.map(({ to }) => to));
-  let sources = inUse
+  const targets = [...step.drafts.values()].filter((draft) => draft.host.used !== 0 && !hot.has(draft));
+  const kept = new Set(step.accounting.doublePlans ? [] : relief.map(({ to }) => to));
+  const sources = targets
     .filter(({ host }) => host.used < host.mips)
-    .filter(({ host }) => step.accounting.doublePlans || !received.has(host))
     .toSorted((a, b) => a.host.used / a.host.mips - b.host.used / b.host.mips);
-  const targets = new Set(inUse);
   const moves: SimMove[] = [];
-  while (sources.length > 0) {
-    const [source, ...others] = sources;
-    if (source === undefined) break;
-    targets.delete(source);
-    const planned = placeAll(step, source.vms, [...targets]);
-    const filled = new Set(planned.map(({ to }) => to));
-    sources = others.filter(({ host }) => !filled.has(host));
-    moves.push(...planned);
+  for (const source of sources) {
+    if (kept.has(source.host)) continue;
+    source.closed = true;
+    for (const move of placeAll(step, source.vms, targets)) {
+      kept.add(move.to);
+      moves.push(move);
+    }
   }
   return moves;
 }

@@ -73,5 +73,11 @@ function shapeOf(columns: readonly Column[]): Omit<Arrival, "series" | "places">
 const EMPTY: SeriesName = { entity: HOST, metric: "" };
 
 /** The columns in stored order. */
-export const inOrder = ({ order }: Arrival, columns: readonly Column[]): Column[] =>
-  Array.from(order, (place) => columns[place]).filter((column) => column !== undefined);
+export function inOrder({ order }: Arrival, columns: readonly Column[]): Column[] {
+  const ordered: Column[] = [];
+  for (let index = 0; index < order.length; index++) {
+    const column = columns[order[index] ?? 0];
+    if (column !== undefined) ordered.push(column);
+  }
+  return ordered;
+}

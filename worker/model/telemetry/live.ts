@@ -12,6 +12,10 @@ const RELATIVE = 0x40;
 /** Base64 of a whole number of these ends without padding, so that texts can be joined. */
 const GROUP = 3;
 const UUID_BYTES = 16;
+const DASH = 45;
+const DIGIT_0 = 48;
+const DIGIT_9 = 57;
+const LETTER_A = 97;
 
 /**
  * Values of one frame, as many as packed frames have. Columns that stay as they were take a byte however many times there are:
@@ -30,8 +34,14 @@ export type LiveLayout = {
 };
 
 function writeUuid(out: ByteWriter, uuid: string): void {
-  const digits = uuid.replaceAll("-", "");
-  for (let at = 0; at < 2 * UUID_BYTES; at += 2) out.byte(Number.parseInt(digits.slice(at, at + 2), 16));
+  let high = -1;
+  for (let at = 0; at < uuid.length; at++) {
+    const code = uuid.charCodeAt(at);
+    if (code === DASH) continue;
+    const digit = code <= DIGIT_9 ? code - DIGIT_0 : code - LETTER_A + 10;
+    if (high !== -1) out.byte(high * 16 + digit);
+    high = high === -1 ? digit : -1;
+  }
 }
 
 function readUuid(input: ByteReader): string {
@@ -42,7 +52,7 @@ function readUuid(input: ByteReader): string {
 /** FNV-1a, 32 bits. */
 function hash(bytes: Uint8Array, start: number): number {
   let value = start;
-  for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
+  for (let at = 0; at < bytes.length; at++) value = Math.imul(value ^ (bytes[at] ?? 0), 0x01000193);
   return value >>> 0;
 }
 

@@ -4,14 +4,13 @@ import { metricBounds } from "../catalogue.ts";
 import { type Frame, HOST } from "../frame.ts";
 import { timeProblem, valueProblem } from "../ingest.ts";
 import { RETENTION_MS } from "../retention.ts";
+import { type Cells, cellOf, createCells, frameOf, put } from "./cells.ts";
 import { type CounterState, dropMembers, GAP_MS, type Group } from "./counter-state.ts";
 import { advanceGroup, type Sample } from "./group.ts";
-import { type ForeignRefusal, type ForeignSeries, type Target, keysOf, refuse } from "./target.ts";
+import { type ForeignRefusal, type ForeignSeries, type Target, groupKey, refuse } from "./target.ts";
 
 /** What was not heard of for this long is forgotten. */
 const FORGET_MS = HOUR_MS;
-/** Values of the frame of one body, gaps among them: every series has one for each time of any. */
-const FRAME_VALUES_MAX = 2 ** 22;
 /** Series of one host that are put together; about 14 bytes each in the state. */
 const MEMBERS_MAX = 3000;
 
@@ -30,15 +29,12 @@ export type Combined = {
   accepted: number;
 };
 
-/** Values of one stored series; of two at one time the later stands. */
-type Cell = { entity: string; metric: string; times: number[]; values: number[] };
-
 type Work = { target: Target; group: Group; known: Group | undefined; samples: Sample[] };
 
 type Run = {
   state: CounterState;
   problemAt: (time: number) => string | null;
-  cells: Map<string, Cell>;
+  cells: Cells;
   works: Map<string, Work>;
   refused: ForeignRefusal[];
   accepted: number;
@@ -53,7 +49,7 @@ const EMPTY_GROUP: Pick<Group, "members" | "times" | "values" | "moments"> = {
 
 /** A group to work on; the state that was given stays as it is: names and moments are copied where they change. */
 function workOf(run: Run, target: Target): Work {
-  const { entity, metric, term, key } = target;
+  const { entity, metric, term, group: key } = target;
   const open = run.works.get(key);
   if (open !== undefined) return open;
   const known = run.state.groups.get(key);
@@ -90,93 +86,60 @@ function addMember({ group, known }: Work, member: string): number {
 const seriesName = ({ entity, metric, member }: Target): string =>
   `${entity === HOST ? "host" : entity} ${metric}${member === "" ? "" : ` of ${member}`}`;
 
-function cellOf(run: Run, { entity, metric, cell: key }: Target): Cell {
-  const known = run.cells.get(key);
-  if (known !== undefined) return known;
-  const cell = { entity, metric, times: [], values: [] };
-  run.cells.set(key, cell);
-  return cell;
-}
+/** Why a sample of this time cannot be taken; null: it can. */
+const sampleProblem = ({ problemAt }: Run, time: number, value: number): string | null =>
+  value === Infinity || value === -Infinity ? "neither a finite number nor a gap" : problemAt(time);
 
-/** Calls `visit` with every sample that can be taken; a gap is NaN. */
-function eachSample(
-  run: Run,
-  target: Target,
-  series: ForeignSeries,
-  visit: (time: number, value: number) => void,
-): void {
-  for (let index = 0; index < series.times.length; index++) {
-    const time = series.times[index] ?? Number.NaN;
-    const value = series.values[index] ?? Number.NaN;
-    const problem = Math.abs(value) === Infinity ? "neither a finite number nor a gap" : run.problemAt(time);
-    if (problem !== null) refuse(run.refused, { series: seriesName(target), reason: problem, samples: 1 });
-    else visit(time, value);
+/** A series that is stored as it is. A gap is NaN. */
+function takePlain(run: Run, target: Target, { times, values }: ForeignSeries): void {
+  const cell = cellOf(run.cells, target.entity, target.metric);
+  const bounds = metricBounds(target.metric);
+  for (let index = 0; index < times.length; index++) {
+    const time = times[index] ?? Number.NaN;
+    const value = values[index] ?? Number.NaN;
+    const problem = sampleProblem(run, time, value);
+    const isGap = Number.isNaN(value);
+    const refusal = problem ?? (isGap ? null : valueProblem(value, bounds));
+    if (refusal !== null) refuse(run.refused, { series: seriesName(target), reason: refusal, samples: 1 });
+    else if (!isGap) {
+      run.accepted += 1;
+      put(run.cells, cell, time, value);
+    }
   }
 }
 
-/** A series that is stored as it is. */
-function takePlain(run: Run, target: Target, series: ForeignSeries): void {
-  const cell = cellOf(run, target);
-  const bounds = metricBounds(target.metric);
-  eachSample(run, target, series, (time, value) => {
-    if (Number.isNaN(value)) return;
-    const problem = valueProblem(value, bounds);
-    if (problem !== null) {
-      refuse(run.refused, { series: seriesName(target), reason: problem, samples: 1 });
-      return;
-    }
-    run.accepted += 1;
-    cell.times.push(time);
-    cell.values.push(value);
-  });
-}
-
 /** A series of which a target is made. */
-function takeMember(run: Run, target: Target, series: ForeignSeries): void {
+function takeMember(run: Run, target: Target, { times, values }: ForeignSeries): void {
   const work = workOf(run, target);
   let place = work.group.places.get(target.member);
-  eachSample(run, target, series, (time, value) => {
+  for (let index = 0; index < times.length; index++) {
+    const time = times[index] ?? Number.NaN;
+    const value = values[index] ?? Number.NaN;
+    const problem = sampleProblem(run, time, value);
     const isGap = Number.isNaN(value);
+    if (problem !== null) refuse(run.refused, { series: seriesName(target), reason: problem, samples: 1 });
     // Of a series that never was the end says nothing.
-    if (isGap && place === undefined) return;
-    place ??= addMember(work, target.member);
-    if (!isGap) run.accepted += 1;
-    work.samples.push({ place, time, value, target });
-  });
+    else if (!isGap || place !== undefined) {
+      place ??= addMember(work, target.member);
+      if (!isGap) run.accepted += 1;
+      work.samples.push({ place, time, value, target });
+    }
+  }
 }
 
 function advanceAll(run: Run): void {
-  for (const { target, group, samples } of run.works.values()) {
+  for (const { group, samples } of run.works.values()) {
     const bounds = metricBounds(group.metric);
-    const cell = cellOf(run, target);
+    const cell = cellOf(run.cells, group.entity, group.metric);
     if (samples.some(({ time }, index) => time < (samples[index - 1]?.time ?? 0)))
       samples.sort((a, b) => a.time - b.time);
     advanceGroup(group, samples, (time, value) => {
       const problem = valueProblem(value, bounds);
       const series = `${group.entity === HOST ? "host" : group.entity} ${group.metric}`;
       if (problem !== null) refuse(run.refused, { series, reason: problem, samples: 1 });
-      else {
-        cell.times.push(time);
-        cell.values.push(value);
-      }
+      else put(run.cells, cell, time, value);
     });
   }
-}
-
-/** null: it would be too large. */
-function frameOf(cells: Iterable<Cell>): Frame | null {
-  const full = [...cells].filter((cell) => cell.times.length > 0);
-  const rows = new Map<number, number>();
-  for (const cell of full) for (const time of cell.times) rows.set(time, 0);
-  if (rows.size * full.length > FRAME_VALUES_MAX) return null;
-  const times = [...rows.keys()].toSorted((a, b) => a - b);
-  times.forEach((time, row) => rows.set(time, row));
-  const columns = full.map((cell) => {
-    const values = new Float64Array(times.length).fill(Number.NaN);
-    cell.times.forEach((time, index) => (values[rows.get(time) ?? 0] = cell.values[index] ?? Number.NaN));
-    return { entity: cell.entity, metric: cell.metric, values };
-  });
-  return { times, columns };
 }
 
 /** Nothing is taken, and the state stays as it is. */
@@ -191,6 +154,7 @@ const lastTime = ({ moments, closedTo }: Group): number => moments.at(-1)?.time 
 
 /** The state after the run: without what is over, bounded by forgetting what is oldest. */
 function stateAfter({ state, works, refused }: Run): CounterState {
+  if (works.size === 0) return state;
   const groups = new Map(state.groups);
   for (const [key, { group }] of works)
     if (group.members.length > 0) groups.set(key, dropMembers(group, lastTime(group) - GAP_MS));
@@ -238,7 +202,8 @@ export function combineForeign(
     }
     return verdict;
   };
-  const run: Run = { state, problemAt, cells: new Map(), works: new Map(), refused: [], accepted: 0 };
+  const cells = createCells(series[0]?.times.length ?? 0);
+  const run: Run = { state, problemAt, cells, works: new Map(), refused: [], accepted: 0 };
   for (const one of series) {
     const target = resolved(one.target, vmNamed);
     if (target === null) {
@@ -248,7 +213,7 @@ export function combineForeign(
     else takeMember(run, target, one);
   }
   advanceAll(run);
-  const frame = frameOf(run.cells.values());
+  const frame = frameOf(run.cells);
   if (frame === null) return nothingOf(series, state);
   return { frame, state: stateAfter(run), refused: run.refused, accepted: run.accepted };
 }
@@ -256,5 +221,5 @@ export function combineForeign(
 function resolved(target: Target, vmNamed: (name: string) => string | null): Target | null {
   if (target.vmName === null) return target;
   const entity = vmNamed(target.vmName);
-  return entity === null ? null : { ...target, entity, vmName: null, ...keysOf({ ...target, entity }) };
+  return entity === null ? null : { ...target, entity, vmName: null, group: groupKey({ ...target, entity }) };
 }

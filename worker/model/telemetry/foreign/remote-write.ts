@@ -61,8 +61,12 @@ export function readLabels(view: DataView, from: number, to: number): Label[] {
   return labels;
 }
 
+/** What a series is read into, so that one of a single sample takes no more room than that. */
+type Samples = { times: number[]; values: number[] };
+const NO_SAMPLES: number[] = [];
+
 /** Adds the sample that ends at `end`. A field that is not there is 0, as protobuf has it. */
-function readSample(reader: WireReader, end: number, times: number[], values: number[]): void {
+function readSample(reader: WireReader, end: number, samples: Samples): void {
   let value = 0;
   let time = 0;
   while (reader.at < end) {
@@ -75,9 +79,15 @@ function readSample(reader: WireReader, end: number, times: number[], values: nu
       reader.skip(tag, end);
     }
   }
+  const { times, values } = samples;
   if (times.length >= SAMPLES_MAX) throw new WireError(`over ${SAMPLES_MAX} samples in one body`, end, "too_large");
-  times.push(time);
-  values.push(value);
+  if (times.length === 0) {
+    samples.times = [time];
+    samples.values = [value];
+  } else {
+    times.push(time);
+    values.push(value);
+  }
 }
 
 /** Labels that do not stand together at the start are put together first: no sender does it, but protobuf allows it. */
@@ -108,14 +118,13 @@ function readSeries<T>(reader: WireReader, end: number, labelsOf: LabelsOf<T>): 
   const start = reader.at;
   passLabels(reader, end);
   const labelsEnd = reader.at;
-  const times: number[] = [];
-  const values: number[] = [];
+  const samples: Samples = { times: NO_SAMPLES, values: NO_SAMPLES };
   let exemplars = 0;
   let histograms = 0;
   let isScattered = false;
   while (reader.at < end) {
     const tag = reader.uint32(end);
-    if (tag === SAMPLE) readSample(reader, reader.span(end), times, values);
+    if (tag === SAMPLE) readSample(reader, reader.span(end), samples);
     else {
       if (tag >>> 3 >= 1 && tag >>> 3 <= 4) reader.expectType(tag, LENGTH, "a field of a series");
       if (tag === EXEMPLAR) exemplars += 1;
@@ -125,7 +134,7 @@ function readSeries<T>(reader: WireReader, end: number, labelsOf: LabelsOf<T>): 
     }
   }
   const labels = isScattered ? gatheredLabels(reader, start, end, labelsOf) : labelsOf(reader.view, start, labelsEnd);
-  return { labels, times, values, exemplars, histograms };
+  return { labels, times: samples.times, values: samples.values, exemplars, histograms };
 }
 
 /**

@@ -5,15 +5,35 @@ export type CacheLimits = { entries: number; bytes: number };
 
 /**
  * A fleet of 200 hosts and 4,000 VMs has 52,000 series; were they more than a half holds, series that come in turns would be
- * forgotten just before they are asked for again. About 450 bytes hang on an entry.
+ * forgotten just before they are asked for again. About 250 bytes hang on an entry.
  */
 const LIMITS: CacheLimits = { entries: 60_000, bytes: 10_000_000 };
 
-/** The entry's bytes are `length` ones of its generation's from `at` on. */
-type Entry<T> = { at: number; length: number; owner: string; value: T; next: Entry<T> | undefined };
+/** The entry's bytes are `length` ones of `block` from `at` on. */
+type Entry<T> = {
+  block: DataView;
+  at: number;
+  length: number;
+  owner: string;
+  value: T;
+  next: Entry<T> | undefined;
+};
 
-/** The bytes of all entries stand together: comparing with them is then mostly reading on. */
-type Generation<T> = { byHash: Map<number, Entry<T>>; view: DataView; used: number; entries: number };
+/**
+ * The bytes of entries stand together in blocks: comparing with them is then mostly reading on. One array that doubles would be
+ * there twice while it grows, and longer until it is collected.
+ */
+type Generation<T> = {
+  byHash: Map<number, Entry<T>>;
+  /** The last one, and how much of it is in use. */
+  block: DataView;
+  filled: number;
+  /** Bytes of all entries. */
+  used: number;
+  entries: number;
+};
+
+const BLOCK_BYTES = 256 * 1024;
 
 /**
  * A bounded map from bytes to what they stand for. `owner` keeps apart what the same bytes mean under different settings.
@@ -47,25 +67,30 @@ function isSame(known: DataView, at: number, view: DataView, from: number, lengt
   return true;
 }
 
-function newGeneration<T>(bytes: number): Generation<T> {
-  return { byHash: new Map(), view: new DataView(new ArrayBuffer(bytes)), used: 0, entries: 0 };
-}
+const newGeneration = <T>(): Generation<T> => ({
+  byHash: new Map(),
+  block: new DataView(new ArrayBuffer(0)),
+  filled: 0,
+  used: 0,
+  entries: 0,
+});
 
-/** The generation's bytes with room for `more`. */
-function makeRoom<T>(generation: Generation<T>, more: number, bytesMax: number): void {
-  const { view, used } = generation;
-  if (used + more <= view.byteLength) return;
-  const grown = new Uint8Array(Math.min(Math.max(2 * view.byteLength, used + more), bytesMax));
-  grown.set(new Uint8Array(view.buffer, 0, used));
-  generation.view = new DataView(grown.buffer);
+/** Copies the bytes; they then stand in the generation's last block, up to where it is filled. */
+function copyIn<T>(generation: Generation<T>, bytes: Uint8Array): void {
+  if (generation.filled + bytes.length > generation.block.byteLength) {
+    generation.block = new DataView(new ArrayBuffer(Math.max(BLOCK_BYTES, bytes.length)));
+    generation.filled = 0;
+  }
+  new Uint8Array(generation.block.buffer).set(bytes, generation.filled);
+  generation.filled += bytes.length;
 }
 
 export function createSeriesCache<T>(limits: CacheLimits = LIMITS): SeriesCache<T> {
-  let young = newGeneration<T>(0);
-  let old = newGeneration<T>(0);
+  let young = newGeneration<T>();
+  let old = newGeneration<T>();
 
   const find = (
-    { byHash, view: known }: Generation<T>,
+    { byHash }: Generation<T>,
     hash: number,
     owner: string,
     view: DataView,
@@ -73,7 +98,8 @@ export function createSeriesCache<T>(limits: CacheLimits = LIMITS): SeriesCache<
     length: number,
   ): Entry<T> | undefined => {
     for (let entry = byHash.get(hash); entry !== undefined; entry = entry.next)
-      if (entry.length === length && entry.owner === owner && isSame(known, entry.at, view, from, length)) return entry;
+      if (entry.length === length && entry.owner === owner && isSame(entry.block, entry.at, view, from, length))
+        return entry;
     return undefined;
   };
 
@@ -81,12 +107,11 @@ export function createSeriesCache<T>(limits: CacheLimits = LIMITS): SeriesCache<
     if (length > limits.bytes) return;
     if (young.entries >= limits.entries || young.used + length > limits.bytes) {
       old = young;
-      young = newGeneration(0);
+      young = newGeneration();
     }
-    makeRoom(young, length, limits.bytes);
-    const bytes = new Uint8Array(view.buffer, view.byteOffset + from, length);
-    new Uint8Array(young.view.buffer).set(bytes, young.used);
-    young.byHash.set(hash, { at: young.used, length, owner, value, next: young.byHash.get(hash) });
+    copyIn(young, new Uint8Array(view.buffer, view.byteOffset + from, length));
+    const { block, filled, byHash } = young;
+    byHash.set(hash, { block, at: filled - length, length, owner, value, next: byHash.get(hash) });
     young.used += length;
     young.entries += 1;
   };

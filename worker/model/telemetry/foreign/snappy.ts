@@ -86,9 +86,19 @@ function inflate(bytes: Uint8Array, start: number, out: Output): void {
   if (to < out.length) throw new WireError(`ends after ${to} of the announced ${out.length} bytes`, at);
 }
 
+/** What blocks are inflated into, one after the other; larger ones have their own. */
+const SHARED_BYTES = 1024 * 1024;
+let sharedRoom: Uint8Array<ArrayBuffer> | null = null;
+
+function roomFor(length: number): Uint8Array<ArrayBuffer> {
+  if (length > SHARED_BYTES) return new Uint8Array(length);
+  sharedRoom ??= new Uint8Array(SHARED_BYTES);
+  return sharedRoom.subarray(0, length);
+}
+
 /**
- * The bytes of a snappy block. A block that announces more than `bytesMax` is a WireError "too_large" before anything is
- * allocated, any other misfit is "malformed".
+ * The bytes of a snappy block, good until the next one is inflated. A block that announces more than `bytesMax` is a WireError
+ * "too_large" before anything is allocated, any other misfit is "malformed".
  */
 export function unsnappy(bytes: Uint8Array, bytesMax: number): Uint8Array {
   const { length, start } = announced(bytes);
@@ -96,7 +106,7 @@ export function unsnappy(bytes: Uint8Array, bytesMax: number): Uint8Array {
     throw new WireError(`inflates to ${length} bytes, at most ${bytesMax} are taken`, 0, "too_large");
   if (length > (bytes.length - start) * INFLATION_MAX)
     throw new WireError(`${bytes.length} bytes cannot inflate to ${length}`, 0);
-  const out = new Uint8Array(length + SLACK);
-  inflate(bytes, start, { bytes: out, view: new DataView(out.buffer), length });
+  const out = roomFor(length + SLACK);
+  inflate(bytes, start, { bytes: out, view: new DataView(out.buffer, 0, out.length), length });
   return out.subarray(0, length);
 }

@@ -38,20 +38,12 @@ export type Target = {
   /** Which of a term's series it is. */
   member: string;
   isCounter: boolean;
-  /** Of what is stored as one series. */
-  cell: string;
-  /** Of what is put together: the cell and the collector. */
-  key: string;
+  /** Which series are put together with it; "": it is stored as it is. */
+  group: string;
 };
 
-export function keysOf({
-  entity,
-  metric,
-  term,
-}: Pick<Target, "entity" | "metric" | "term">): Pick<Target, "cell" | "key"> {
-  const cell = `${entity}/${metric}`;
-  return { cell, key: term === null ? cell : `${cell}/${term.collector}` };
-}
+export const groupKey = ({ entity, metric, term }: Pick<Target, "entity" | "metric" | "term">): string =>
+  term === null ? "" : `${entity}/${metric}/${term.collector}`;
 
 export type ForeignSeries = {
   target: Target;
@@ -232,6 +224,6 @@ export function targetOf(described: Described, settings: LabelSettings, isCumula
     term,
     member: term === null ? "" : memberOf(term, lookup),
     isCounter: term !== null && term.isCounter && isCumulative,
-    ...keysOf({ entity, metric, term }),
+    group: groupKey({ entity, metric, term }),
   };
 }

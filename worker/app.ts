@@ -14,6 +14,7 @@ import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
 import { planRoutes } from "./routes/plans.ts";
+import { ruleRoutes } from "./routes/rules.ts";
 import { seriesRoutes } from "./routes/series.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
@@ -71,6 +72,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/estimates", estimateRoutes)
     .route("/v1/calibration", calibrationRoutes)
     .route("/v1/plans", planRoutes)
+    .route("/v1/rules", ruleRoutes)
     .route("/v1/migrations", migrationRoutes);
 }
 

@@ -18,6 +18,7 @@ import { idempotencyStore } from "./store/idempotency.ts";
 import { jobStore } from "./store/jobs.ts";
 import { migrationStore } from "./store/migrations.ts";
 import { planStore } from "./store/plans.ts";
+import { ruleStore } from "./store/rules.ts";
 import { snapshotStore } from "./store/snapshots.ts";
 import { telemetryStore } from "./store/telemetry.ts";
 import { tokenStore } from "./store/tokens.ts";
@@ -57,6 +58,7 @@ export type Deps = {
     chunks: ReturnType<typeof chunkStore>;
     jobs: ReturnType<typeof jobStore>;
     plans: ReturnType<typeof planStore>;
+    rules: ReturnType<typeof ruleStore>;
     snapshots: ReturnType<typeof snapshotStore>;
     migrations: ReturnType<typeof migrationStore>;
     commands: ReturnType<typeof commandStore>;
@@ -146,6 +148,7 @@ function newDeps(env: Bindings): Deps {
       chunks: chunkStore(db),
       jobs: jobStore(db),
       plans: planStore(db),
+      rules: ruleStore(db),
       snapshots: snapshotStore(db),
       migrations: migrationStore(db),
       commands: commandStore(db),

@@ -15,7 +15,7 @@ export type Fault =
   | { code: "unauthorized"; detail: string }
   | { code: "missing_scope"; anyOf: string[] }
   | { code: "foreign_host"; hostId: string }
-  | { code: "not_found"; what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move"; id: string }
+  | { code: "not_found"; what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move" | "rule"; id: string }
   | { code: "older_sequence"; hostId: string; sequence: number; known: number }
   | { code: "cluster_fixed"; hostId: string; cluster: string }
   | { code: "batch_conflict"; batch: string }

@@ -44,6 +44,11 @@ export type HostLoad = {
   memoryPressureRatio?: number;
   powerWatts?: number;
   temperatureCelsius?: number;
+  /** Memory errors: those that were put right, and those that were not. */
+  eccCorrectedPerSecond?: number;
+  eccUncorrectedPerSecond?: number;
+  /** Share of the members of disk arrays that have failed. */
+  diskFailedRatio?: number;
   cpuUsedCoresP95?: number;
   networkBytesPerSecondP95?: number;
   /** By metric of the catalogue. */
@@ -62,6 +67,10 @@ export type SnapshotHost = Omit<HostInventory, "vms" | "sequence" | "bootId" | "
   heardAt?: number;
   load: HostLoad;
   maintenance?: Maintenance;
+  /** How often it came with another boot id in the last 24 h: its agent was started anew, with the host or without. */
+  restartsLastDay?: number;
+  /** What is stored of it and cannot be read: it counts as never heard then. */
+  unreadable?: string[];
   vms: SnapshotVm[];
 };
 

@@ -3,6 +3,7 @@ import { AppError } from "../errors.ts";
 import { assertActsFor } from "../http/auth.ts";
 import { cursor, hostIdParam, page, pageQuery } from "../http/paging.ts";
 import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.ts";
+import { maintenance, maintenanceAt, maintenanceRequest, type StoredMaintenance } from "../model/maintenance.ts";
 import { commandEnvelope } from "../model/wire/command.ts";
 import { operatorId } from "../model/wire/common.ts";
 import { refusal } from "../model/wire/event.ts";
@@ -16,12 +17,22 @@ const hostView = z
     cluster: z.string(),
     heardAt: z.int().nullable(),
     agentUrl: z.string().nullable(),
+    /** null: in none. */
+    maintenance: maintenance.nullable(),
     inventory: hostFacts,
   })
   .meta({ id: "Host" });
 
-const toView = ({ number: _, ...host }: z.infer<typeof hostView> & { number: number }): z.infer<typeof hostView> =>
-  host;
+type Stored = Omit<z.infer<typeof hostView>, "maintenance"> & StoredMaintenance;
+
+const toView = (host: Stored, now: number): z.infer<typeof hostView> => ({
+  hostId: host.hostId,
+  cluster: host.cluster,
+  heardAt: host.heardAt,
+  agentUrl: host.agentUrl,
+  maintenance: maintenanceAt(host, now),
+  inventory: host.inventory,
+});
 
 export const hostRoutes = createRouter()
   .openapi(
@@ -71,11 +82,10 @@ export const hostRoutes = createRouter()
     }),
     async (c) => {
       const { cluster, after, limit } = c.req.valid("query");
-      const found = await c.var.deps.store.hosts.list(cluster ?? null, after ?? null, limit + 1);
-      return c.json(
-        cursor(found.map(toView), limit, (host) => host.hostId),
-        200,
-      );
+      const { store, now } = c.var.deps;
+      const found = await store.hosts.list(cluster ?? null, after ?? null, limit + 1);
+      const { items, next } = cursor(found, limit, (host) => host.hostId);
+      return c.json({ items: items.map((host) => toView(host, now())), next }, 200);
     },
   )
   .openapi(
@@ -90,7 +100,35 @@ export const hostRoutes = createRouter()
       const { hostId } = c.req.valid("param");
       const host = await c.var.deps.store.hosts.byId(hostId);
       if (!host) throw new AppError({ code: "not_found", what: "host", id: hostId });
-      return c.json(toView(host), 200);
+      return c.json(toView(host, c.var.deps.now()), 200);
+    },
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "post",
+      path: "/{hostId}/maintenance",
+      summary: "The host is to be emptied and gets no VMs, until a time or until it is ended",
+      request: { params: hostIdParam, body: jsonBody(maintenanceRequest) },
+      responses: { 200: jsonAnswer("In maintenance", z.strictObject({ hostId: z.string(), maintenance })) },
+    }),
+    async (c) => {
+      const { hostId } = c.req.valid("param");
+      const begun = await hosts.beginMaintenance(c.var.deps, c.var.principal, hostId, c.req.valid("json"));
+      return c.json({ hostId, maintenance: begun }, 200);
+    },
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "delete",
+      path: "/{hostId}/maintenance",
+      summary: "End a host's maintenance",
+      request: { params: hostIdParam },
+      responses: { 200: jsonAnswer("In none", z.strictObject({ hostId: z.string(), maintenance: z.null() })) },
+    }),
+    async (c) => {
+      const { hostId } = c.req.valid("param");
+      await hosts.endMaintenance(c.var.deps, c.var.principal, hostId);
+      return c.json({ hostId, maintenance: null }, 200);
     },
   )
   .openapi(

@@ -11,6 +11,7 @@ import type { Learned } from "../model/migration/estimate.ts";
 import { estimateInputFor, learnedIn } from "../model/placement/cost.ts";
 import { planParameters } from "../model/placement/types.ts";
 import { learnedOf } from "./calibration.ts";
+import { readFacts } from "./snapshots.ts";
 
 type Body = z.output<typeof estimateBody>;
 
@@ -39,7 +40,7 @@ type Snapshots = (cluster: string) => Promise<Snapshot>;
 function snapshotsOf(deps: Deps): Snapshots {
   const read = new Map<string, Promise<Snapshot>>();
   return (cluster) => {
-    const snapshot = read.get(cluster) ?? deps.store.snapshots.read(cluster, deps.now());
+    const snapshot = read.get(cluster) ?? readFacts(deps, cluster);
     read.set(cluster, snapshot);
     return snapshot;
   };

@@ -2,8 +2,11 @@
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { canonicalJson } from "../model/canonical.ts";
+import type { Maintenance } from "../model/cluster.ts";
+import { maintenanceAt, type MaintenanceRequest } from "../model/maintenance.ts";
 import type { Principal } from "../model/principal.ts";
-import type { Heartbeat, HostInventory, VmInventory } from "../model/wire/inventory.ts";
+import { withRestart } from "../model/restarts.ts";
+import type { Heartbeat, HostFacts, HostInventory, VmInventory } from "../model/wire/inventory.ts";
 import type { CommandEnvelope } from "../model/wire/command.ts";
 import { pendingEnvelopes } from "./commands.ts";
 
@@ -28,23 +31,31 @@ export async function registerInventory(
       subject: hostId,
     });
   } else {
-    if (known.cluster !== facts.cluster) throw new AppError({ code: "cluster_fixed", hostId, cluster: known.cluster });
-    const { bootId, sequence } = known.inventory;
-    const isRepeat =
-      bootId === facts.bootId && sequence === facts.sequence && canonicalJson(known.inventory) === canonicalJson(facts);
-    if (bootId === facts.bootId && facts.sequence <= sequence && !isRepeat)
-      throw new AppError({ code: "older_sequence", hostId, sequence: facts.sequence, known: sequence });
-    if (!(await deps.store.hosts.update(hostId, facts, { bootId, sequence }, now)))
-      throw new AppError({
-        code: "busy",
-        detail: `Another inventory of ${hostId} is being written.`,
-        retryAfterSeconds: 1,
-      });
+    await replaceFacts(deps, known, facts, now);
     if (agentUrl !== undefined && agentUrl !== known.agentUrl) await setAgentUrl(deps, principal, hostId, agentUrl);
   }
   await reconcileVms(deps, facts.cluster, hostId, vms, now);
   const states = Object.fromEntries(vms.map((vm) => [vm.uuid, vm.state]));
   return { hostId, sequence: facts.sequence, vms: vms.length, ...(await hear(deps, hostId, states)) };
+}
+
+type KnownHost = NonNullable<Awaited<ReturnType<Deps["store"]["hosts"]["byId"]>>>;
+
+async function replaceFacts(deps: Deps, known: KnownHost, facts: HostFacts, now: number): Promise<void> {
+  const { hostId, cluster, restarts } = known;
+  if (cluster !== facts.cluster) throw new AppError({ code: "cluster_fixed", hostId, cluster });
+  const { bootId, sequence } = known.inventory;
+  const isSameBoot = bootId === facts.bootId;
+  const isRepeat = isSameBoot && sequence === facts.sequence && canonicalJson(known.inventory) === canonicalJson(facts);
+  if (isSameBoot && facts.sequence <= sequence && !isRepeat)
+    throw new AppError({ code: "older_sequence", hostId, sequence: facts.sequence, known: sequence });
+  const change = { inventory: facts, restarts: isSameBoot ? null : withRestart(restarts, now) };
+  if (!(await deps.store.hosts.update(hostId, change, { bootId, sequence }, now)))
+    throw new AppError({
+      code: "busy",
+      detail: `Another inventory of ${hostId} is being written.`,
+      retryAfterSeconds: 1,
+    });
 }
 
 /** Says whether a VM that this host reports is placed here; a VM that merely arrives or has left is not. */
@@ -114,6 +125,39 @@ function isPublicHttps(url: string): boolean {
     !/^(localhost|127\.|10\.|0\.|169\.254\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)/.test(hostname) &&
     hostname.includes(".")
   );
+}
+
+/** `POST /v1/hosts/{hostId}/maintenance`: begins it, or changes one that is on, which goes on since it began. */
+export async function beginMaintenance(
+  deps: Deps,
+  principal: Principal,
+  hostId: string,
+  { until, reason }: MaintenanceRequest,
+): Promise<Maintenance> {
+  const now = deps.now();
+  const known = await deps.store.hosts.byId(hostId);
+  if (!known) throw new AppError({ code: "not_found", what: "host", id: hostId });
+  if (until !== undefined && until <= now)
+    throw new AppError({ code: "invalid_request", issues: [{ path: "until", message: "must be in the future" }] });
+  const since = maintenanceAt(known, now)?.since ?? now;
+  const maintenance = { since, ...(until === undefined ? {} : { until }), reason };
+  await deps.store.hosts.setMaintenance(hostId, maintenance, now, {
+    actor: principal.id,
+    action: "host.maintenance-begun",
+    subject: hostId,
+    reason,
+    detail: maintenance,
+  });
+  return maintenance;
+}
+
+/** `DELETE /v1/hosts/{hostId}/maintenance`: the host may get VMs again; nothing where it is in none. */
+export async function endMaintenance(deps: Deps, principal: Principal, hostId: string): Promise<void> {
+  const known = await deps.store.hosts.byId(hostId);
+  if (!known) throw new AppError({ code: "not_found", what: "host", id: hostId });
+  if (known.maintenanceSince === null) return;
+  const entry = { actor: principal.id, action: "host.maintenance-ended", subject: hostId };
+  await deps.store.hosts.setMaintenance(hostId, null, deps.now(), entry);
 }
 
 /** `POST /v1/hosts/{hostId}/heartbeat`. */

@@ -11,6 +11,7 @@ import { type Outcome } from "../model/wire/event.ts";
 import { learn } from "./calibration.ts";
 import { cancelFor, prepareFor, startFor } from "./run-commands.ts";
 import { dispatch } from "./commands.ts";
+import { readSnapshot } from "./snapshots.ts";
 
 /** A queued run looks again after this time, ms, if nothing wakes it before. */
 const QUEUE_POLL_MS = 15_000;
@@ -99,7 +100,7 @@ async function claim(deps: Deps, run: MigrationRun): Promise<boolean> {
     return true;
   const running = siblings.filter((other) => other.state !== "queued" && !isEnded(other.state)).length;
   const now = deps.now();
-  const verdict = revalidate(await deps.store.snapshots.read(cluster, now), run, parameters, running);
+  const verdict = revalidate(await readSnapshot(deps, cluster), run, parameters, running);
   if (verdict.verdict === "wait") return true;
   if (verdict.verdict === "superseded") {
     await applySignal(deps, run.migrationId, "superseded", { failure: verdict.failure });

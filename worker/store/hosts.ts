@@ -1,8 +1,11 @@
 // Hosts, their VMs and where VMs were seen.
 import { and, asc, eq, inArray, isNull, ne, sql } from "drizzle-orm";
+import type { Maintenance } from "../model/cluster.ts";
 import { type HostFacts, type VmInventory, vmState, hostFacts, vmInventory } from "../model/wire/inventory.ts";
 import { z } from "zod";
+import type { StoredMaintenance } from "../model/maintenance.ts";
 import type { AuditEntry } from "../model/principal.ts";
+import { restartTimes } from "../model/restarts.ts";
 import { auditRow } from "./audit.ts";
 import type { Db } from "./db.ts";
 import { audit, hosts, hostState, placements, vms } from "./schema.ts";
@@ -14,7 +17,9 @@ export type HostRecord = {
   inventory: HostFacts;
   agentUrl: string | null;
   heardAt: number | null;
-};
+  /** Times at which it came with another boot id, ms since 1970. */
+  restarts: number[];
+} & StoredMaintenance;
 export type VmRecord = {
   cluster: string;
   uuid: string;
@@ -34,6 +39,10 @@ const toHost = (row: typeof hosts.$inferSelect, heardAt: number | null): HostRec
   inventory: hostFacts.parse(JSON.parse(row.inventory)),
   agentUrl: row.agentUrl,
   heardAt,
+  restarts: row.restarts === null ? [] : restartTimes.parse(JSON.parse(row.restarts)),
+  maintenanceSince: row.maintenanceSince,
+  maintenanceUntil: row.maintenanceUntil,
+  maintenanceReason: row.maintenanceReason,
 });
 
 const toVm = (row: typeof vms.$inferSelect): VmRecord => ({
@@ -143,10 +152,13 @@ export function hostStore(db: Db) {
       ]);
     },
 
-    /** Replaces a host's facts if its sequence still is what was read. False: another inventory was quicker. */
+    /**
+     * Replaces a host's facts if its sequence still is what was read; `restarts` null: as they are. False: another inventory was
+     * quicker.
+     */
     update: async (
       hostId: string,
-      inventory: HostFacts,
+      { inventory, restarts }: { inventory: HostFacts; restarts: readonly number[] | null },
       known: { bootId: string; sequence: number },
       now: number,
     ): Promise<boolean> => {
@@ -157,6 +169,7 @@ export function hostStore(db: Db) {
           bootId: inventory.bootId,
           memoryBytes: inventory.memoryBytes,
           inventory: JSON.stringify(inventory),
+          ...(restarts === null ? {} : { restarts: JSON.stringify(restarts) }),
           updatedAt: now,
         })
         .where(and(eq(hosts.id, hostId), eq(hosts.bootId, known.bootId), eq(hosts.sequence, known.sequence)))
@@ -167,6 +180,18 @@ export function hostStore(db: Db) {
     setAgentUrl: async (hostId: string, agentUrl: string | null, now: number, entry: AuditEntry) => {
       await db.batch([
         db.update(hosts).set({ agentUrl, updatedAt: now }).where(eq(hosts.id, hostId)),
+        db.insert(audit).values(auditRow(entry, now)),
+      ]);
+    },
+
+    /** null: ends it. */
+    setMaintenance: async (hostId: string, maintenance: Maintenance | null, now: number, entry: AuditEntry) => {
+      const { since = null, until = null, reason = null } = maintenance ?? {};
+      await db.batch([
+        db
+          .update(hosts)
+          .set({ maintenanceSince: since, maintenanceUntil: until, maintenanceReason: reason, updatedAt: now })
+          .where(eq(hosts.id, hostId)),
         db.insert(audit).values(auditRow(entry, now)),
       ]);
     },

@@ -30,6 +30,13 @@ export const hosts = sqliteTable("hosts", {
   /** JSON: the inventory without its VMs. */
   inventory: text("inventory").notNull(),
   agentUrl: text("agent_url"),
+  /** JSON array of the last times at which the host came with another boot id; null: none. */
+  restarts: text("restarts"),
+  /** All three null: not in maintenance. */
+  maintenanceSince: integer("maintenance_since"),
+  /** null: until it is ended by hand. */
+  maintenanceUntil: integer("maintenance_until"),
+  maintenanceReason: text("maintenance_reason"),
   createdAt: integer("created_at").notNull(),
   updatedAt: integer("updated_at").notNull(),
 });
@@ -125,6 +132,20 @@ export const hostSummaries = sqliteTable("host_summaries", {
   /** Base64: the sketches of the last 24 h. */
   window: text("window").notNull(),
 });
+
+/** Placement rules of the operators. */
+export const placementRules = sqliteTable(
+  "placement_rules",
+  {
+    id: text("id").primaryKey(),
+    cluster: text("cluster").notNull(),
+    /** JSON: PlacementRule without its id. */
+    rule: text("rule").notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (table) => [index("placement_rules_by_cluster").on(table.cluster, table.id)],
+);
 
 /** How far work has come that is done in portions. */
 export const jobs = sqliteTable("jobs", {

@@ -50,12 +50,15 @@ export const CATALOGUE: readonly Metric[] = [
   metric(12, "memory_nonzero_bytes", "bytes", "bytes", "vm"),
   metric(13, "memory_dirty_bytes_per_second", "rate", "bytes/s", "vm"),
   metric(14, "memory_working_set_bytes", "bytes", "bytes", "vm"),
-  metric(15, "swap_in_bytes_per_second", "rate", "bytes/s", "vm"),
+  metric(15, "swap_in_bytes_per_second", "rate", "bytes/s"),
   metric(16, "disk_dirty_bytes_per_second", "rate", "bytes/s", "vm"),
   metric(17, "page_fault_rate", "rate", "1/s", "vm"),
   metric(18, "requests_per_second", "rate", "1/s", "vm"),
   metric(19, "latency_seconds", "seconds", "s", "vm"),
   metric(20, "peer_bytes_per_second", "rate", "bytes/s", "vm"),
+  metric(21, "ecc_corrected_errors_per_second", "rate", "1/s", "host"),
+  metric(22, "ecc_uncorrected_errors_per_second", "rate", "1/s", "host"),
+  metric(23, "disk_failed_ratio", "ratio", "ratio", "host"),
 ];
 
 const byName = new Map(CATALOGUE.map((entry) => [entry.name, entry]));

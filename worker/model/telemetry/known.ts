@@ -1,8 +1,7 @@
 // What is known of a host and its VMs right now: latest values, moving averages, dirty curves. Kept in the host's state row,
 // so it has a size limit, and read by the advisor.
 import { z } from "zod";
-import type { HostLoad, VmLoad } from "../cluster.ts";
-import { DAY_MS, HOUR_MS, MINUTE_MS } from "../units.ts";
+import { DAY_MS, MINUTE_MS } from "../units.ts";
 import { timestampMs, vmUuid } from "../wire/common.ts";
 import { type DirtyCurveReport, dirtyCurveReport } from "../wire/telemetry.ts";
 import { metricNamed } from "./catalogue.ts";
@@ -13,8 +12,6 @@ import { roundDigits } from "./rounding.ts";
 export const EWMA_HALF_LIFE_MS = 5 * MINUTE_MS;
 /** A reading or curve not renewed for this long is forgotten, and a VM that has none left with it. */
 export const FORGET_MS = DAY_MS;
-/** A figure this much older than the newest one of the same host or VM says nothing of it any more. */
-const LOAD_AGE_MS = HOUR_MS;
 
 // A row of D1 holds 2 MB, the batch ring and run states included. What is over these limits is stored as samples all the
 // same, it is only not kept at hand.
@@ -251,88 +248,4 @@ export function latestOf(known: Known, wanted: (entity: string, metric: string) 
   for (const [uuid, curve] of known.curves)
     if (wanted(uuid, "memory_dirty_bytes_per_second")) (latest.vms[uuid] ??= { metrics: {} }).curve = curve;
   return latest;
-}
-
-type Figures = {
-  at: number | undefined;
-  latest: (metric: string) => number | undefined;
-  average: (metric: string) => number | undefined;
-};
-
-/** Figures of every entity that has some; of one entity those that are of about the same time. */
-export function figuresOf(known: Known): (entity: string) => Figures {
-  const places = new Map<string, Map<string, number>>();
-  known.series.forEach(({ entity, metric }, place) => {
-    if ((known.times[place] ?? 0) === 0) return;
-    const of = places.get(entity) ?? new Map<string, number>();
-    places.set(entity, of.set(metric, place));
-  });
-  return (entity) => {
-    const of = places.get(entity) ?? new Map<string, number>();
-    const newest = Math.max(...Array.from(of.values(), (place) => known.times[place] ?? 0));
-    const pick = (metric: string, from: Float64Array | Float32Array): number | undefined => {
-      const place = of.get(metric);
-      return place === undefined || newest - (known.times[place] ?? 0) > LOAD_AGE_MS ? undefined : from[place];
-    };
-    return {
-      at: of.size === 0 ? undefined : newest,
-      latest: (metric) => pick(metric, known.values),
-      average: (metric) => pick(metric, known.averages),
-    };
-  };
-}
-
-type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** Without the figures that are not known. */
-function withoutUnknown<T extends Record<string, unknown>>(load: T): Defined<T> {
-  return Object.fromEntries(Object.entries(load).filter(([, value]) => value !== undefined)) as Defined<T>;
-}
-
-/** What the advisor reads of a host: averages for what fluctuates, the latest value for what is held. */
-export function hostLoad(known: Known, isSettled: boolean): HostLoad {
-  const { at, latest, average: smoothed } = figuresOf(known)(HOST);
-  // An average still has the VMs that have just left in it, and not those that have just come.
-  const average = isSettled ? smoothed : latest;
-  return withoutUnknown({
-    cpuUsedCores: average("cpu_used_cores"),
-    memoryUsedBytes: latest("memory_used_bytes"),
-    networkReceiveBytesPerSecond: average("network_receive_bytes_per_second"),
-    networkTransmitBytesPerSecond: average("network_transmit_bytes_per_second"),
-    at,
-  });
-}
-
-/** The loads of VMs as one host says them: by uuid, empty where nothing is known of a VM. */
-export function vmLoads(known: Known): (uuid: string) => VmLoad {
-  const figures = figuresOf(known);
-  return (uuid) => {
-    const { at, latest, average } = figures(uuid);
-    const received = average("network_receive_bytes_per_second");
-    const sent = average("network_transmit_bytes_per_second");
-    const curve = known.curves.get(uuid);
-    return withoutUnknown({
-      cpuUsedCores: average("cpu_used_cores"),
-      memoryUsedBytes: latest("memory_used_bytes"),
-      memoryNonzeroBytes: latest("memory_nonzero_bytes"),
-      memoryDirtyBytesPerSecond: latest("memory_dirty_bytes_per_second"),
-      memoryWorkingSetBytes: latest("memory_working_set_bytes"),
-      networkBytesPerSecond: received === undefined || sent === undefined ? undefined : received + sent,
-      dirtyCurve: curve && { at: curve.at, points: curve.points.map(([windowMs, bytes]) => ({ windowMs, bytes })) },
-      at,
-    });
-  };
-}
-
-/**
- * What the advisor reads of a VM that may have been on several hosts: what its present host says, and where that says nothing
- * yet, what the host said that knew it last.
- */
-export function vmLoadOver(
-  present: (uuid: string) => VmLoad,
-  others: readonly ((uuid: string) => VmLoad)[],
-  uuid: string,
-): VmLoad {
-  const former = others.map((loadOf) => loadOf(uuid)).toSorted((a, b) => (a.at ?? 0) - (b.at ?? 0));
-  return Object.assign({}, former.at(-1), present(uuid));
 }

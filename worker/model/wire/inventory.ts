@@ -60,6 +60,17 @@ export const powerModel = z.union([
 ]);
 export type PowerModel = z.infer<typeof powerModel>;
 
+/** Something that is wrong with a host's hardware: `degraded` serves still, `failing` may stop at any moment. */
+export const hostCondition = z
+  .strictObject({
+    type: z.enum(["ecc", "disk", "thermal", "power", "other"]),
+    severity: z.enum(["degraded", "failing"]),
+    since: timestampMs,
+    detail: z.string().min(1).max(500),
+  })
+  .meta({ id: "HostCondition" });
+export type HostCondition = z.infer<typeof hostCondition>;
+
 /** A host without its VMs. */
 export const hostFacts = z.strictObject({
   cluster: operatorId,
@@ -99,6 +110,7 @@ export const hostFacts = z.strictObject({
   managedBy: z.string().max(128).optional(),
   /** Local policy of the agent: what it would refuse in any case. */
   policy: z.strictObject({ in: z.boolean(), out: z.boolean() }).optional(),
+  conditions: z.array(hostCondition).max(64).optional(),
 });
 export type HostFacts = z.infer<typeof hostFacts>;
 

@@ -15,6 +15,9 @@ export type DevOptions = {
   isScheduled?: boolean;
   /** Where workerd's inspector listens; nowhere unless given. */
   inspectorPort?: number;
+  /** Another entry point than the Worker's own, and bindings that it has besides. */
+  entry?: string;
+  bindings?: Record<string, string>;
 };
 
 export type Dev = {
@@ -35,13 +38,13 @@ const SCHEDULE_MS = 60_000;
 /** workerd is given this long to end by itself, ms. */
 const STOP_MS = 5000;
 
-export async function startDev({ port, stateDir, isScheduled = true, inspectorPort }: DevOptions): Promise<Dev> {
+export async function startDev({ stateDir, isScheduled = true, ...options }: DevOptions): Promise<Dev> {
   const state = resolve(stateDir);
   mkdirSync(state, { recursive: true });
   const token = adminToken(state);
   const signingKey = kept(join(state, "command-signing-key"), () => `whsk_${randomBytes(32).toString("base64")}`).value;
   const secrets = { ADMIN_TOKEN: token.value, COMMAND_SIGNING_KEY: signingKey };
-  const miniflare = await startMiniflare(port, state, secrets, inspectorPort);
+  const miniflare = await startMiniflare(state, secrets, options);
   try {
     const url = (await miniflare.ready).origin;
     await applyMigrations(await miniflare.getD1Database("DB"));
@@ -73,10 +76,9 @@ const reported = (runSchedule: () => Promise<void>) => (): void => {
 
 /** Bindings, Workflows and triggers are those of wrangler.toml; only what a developer's machine needs is different. */
 async function startMiniflare(
-  port: number,
   state: string,
   secrets: Record<string, string>,
-  inspectorPort: number | undefined,
+  { port, inspectorPort, entry, bindings = {} }: Omit<DevOptions, "stateDir" | "isScheduled">,
 ): Promise<Miniflare> {
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, "wrangler.toml"));
   const { modulesRules: _, ...options } = workerOptions;
@@ -89,8 +91,8 @@ async function startMiniflare(
       cf: false,
       log: new Log(LogLevel.WARN),
       resourcePersistencePath: state,
-      modules: [{ type: "ESModule", path: "index.js", contents: await bundle() }],
-      bindings: { ...(options.bindings as object), LOCAL: "yes", ...secrets },
+      modules: [{ type: "ESModule", path: "index.js", contents: await bundle(entry) }],
+      bindings: { ...(options.bindings as object), LOCAL: "yes", ...secrets, ...bindings },
     }),
   );
 }
@@ -116,9 +118,9 @@ function kept(path: string, make: () => string): { value: string; isNew: boolean
   }
 }
 
-async function bundle(): Promise<string> {
+async function bundle(entry = join(ROOT, "worker/index.ts")): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [join(ROOT, "worker/index.ts")],
+    entryPoints: [entry],
     bundle: true,
     write: false,
     format: "esm",

@@ -2,6 +2,7 @@
 import { SECOND_MS } from "../../../worker/model/units.ts";
 import type { DirtyCurveReport } from "../../../worker/model/wire/telemetry.ts";
 import { DriverError, type DriverSample } from "../driver.ts";
+import { readHardware } from "../hardware.ts";
 import { blockStatsAnswer, cpusAnswer } from "./answers.ts";
 import type { QmpSettings } from "./config.ts";
 import { isUndisturbed } from "./dirty.ts";
@@ -78,7 +79,8 @@ export async function guestMemory(vm: Vm, id: ProcessId): Promise<Mapping | null
   return findGuestMapping((await readText(`/proc/${id.pid}/smaps`)) ?? "", vm.descriptor().vm.memoryBytes);
 }
 
-export function createSampler(settings: QmpSettings): Sampler {
+/** `root`: where the machine's `/sys` and its arrays are. */
+export function createSampler(settings: QmpSettings, root = "/"): Sampler {
   const rates = createRates();
   const curves = new Map<string, DirtyCurveReport>();
 
@@ -120,7 +122,7 @@ export function createSampler(settings: QmpSettings): Sampler {
       );
       const known = Object.fromEntries(figures);
       return {
-        host: settings.scope === "vms" ? sumOf(Object.values(known)) : await sampleMachine(rates.rate),
+        host: settings.scope === "vms" ? sumOf(Object.values(known)) : await sampleMachine(rates.rate, root),
         vms: known,
       };
     },
@@ -142,7 +144,8 @@ function sumOf(vms: Figures[]): Figures {
   return present({ cpu_used_cores: sum("cpu_used_cores"), memory_used_bytes: sum("memory_used_bytes") });
 }
 
-async function sampleMachine(rate: ReturnType<typeof createRates>["rate"]): Promise<Figures> {
+async function sampleMachine(rate: ReturnType<typeof createRates>["rate"], root: string): Promise<Figures> {
+  const hardware = await readHardware(root);
   const [stat, meminfo, cpuPressure, memoryPressure, netDev] = await Promise.all(
     ["/proc/stat", "/proc/meminfo", "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/net/dev"].map(
       async (file) => (await readText(file)) ?? "",
@@ -159,5 +162,9 @@ async function sampleMachine(rate: ReturnType<typeof createRates>["rate"]): Prom
     memory_pressure_ratio: parsePressure(memoryPressure ?? ""),
     network_receive_bytes_per_second: rate("host received", network.receivedBytes, nowMs),
     network_transmit_bytes_per_second: rate("host transmitted", network.transmittedBytes, nowMs),
+    temperature_celsius: hardware.temperatureCelsius,
+    ecc_corrected_errors_per_second: rate("host ecc corrected", hardware.eccCorrected, nowMs),
+    ecc_uncorrected_errors_per_second: rate("host ecc uncorrected", hardware.eccUncorrected, nowMs),
+    disk_failed_ratio: hardware.diskFailedRatio,
   });
 }

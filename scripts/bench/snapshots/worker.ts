@@ -35,6 +35,7 @@ async function answer(deps: Deps, read: (deps: Deps, cluster: string) => Promise
   });
 }
 
+// oxlint-disable-next-line import/no-default-export -- where workerd looks for handlers
 export default {
   fetch: async (request, env, context) => {
     const { pathname } = new URL(request.url);

@@ -116,6 +116,8 @@ describe("the tables", () => {
     ["node_disk_written_bytes_total", { device: "md0" }, "node_disk_written_bytes_total:md0", ""],
     ["node_memory_MemTotal_bytes", {}, "memory_used_bytes", "node_memory_MemTotal_bytes"],
     ["node_pressure_memory_waiting_seconds_total", {}, "memory_pressure_ratio", ""],
+    ["node_edac_correctable_errors_total", { controller: "0" }, "ecc_corrected_errors_per_second", "0"],
+    ["node_edac_uncorrectable_errors_total", { controller: "1" }, "ecc_uncorrected_errors_per_second", "1"],
     ["node_hwmon_temp_celsius", { chip: "c", sensor: "temp1" }, "temperature_celsius", "c temp1"],
     ["system.cpu.time", { state: "user", cpu: "cpu0" }, "cpu_used_cores", "user cpu0"],
     ["system.cpu.time", { "cpu.mode": "idle", "cpu.logical_number": "0" }, "system_cpu_time:0_idle", ""],

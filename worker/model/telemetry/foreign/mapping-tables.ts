@@ -85,6 +85,14 @@ const NODE: readonly Term[] = [
   // Joules per second. The domains core and uncore are within package.
   term("node", "node_rapl_package_joules_total", "power_watts", { isCounter: true, by: [["index"], ["path"]] }),
   term("node", "node_rapl_dram_joules_total", "power_watts", { isCounter: true, by: [["index"], ["path"]] }),
+  term("node", "node_edac_correctable_errors_total", "ecc_corrected_errors_per_second", {
+    isCounter: true,
+    by: [["controller"]],
+  }),
+  term("node", "node_edac_uncorrectable_errors_total", "ecc_uncorrected_errors_per_second", {
+    isCounter: true,
+    by: [["controller"]],
+  }),
   term("node", "node_hwmon_temp_celsius", "temperature_celsius", { combine: "max", by: [["chip"], ["sensor"]] }),
 ];
 

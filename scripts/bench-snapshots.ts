@@ -62,6 +62,14 @@ type Read = Record<string, number>;
 const read = async (what: string): Promise<Read> =>
   JSON.parse((await call(`${dev.url}/bench/${what}`, { headers })).toString()) as Read;
 
+/** How many hours are closed and not packed yet. */
+async function hoursToPack(): Promise<number> {
+  const status = JSON.parse((await call(`${dev.url}/v1/status`, { headers })).toString()) as {
+    telemetry: { hoursToPack: number };
+  };
+  return status.telemetry.hoursToPack;
+}
+
 async function measure(name: string, what: string, heap: Heap | null): Promise<void> {
   const figure = (metric: string, value: number, unit: string): void =>
     report({ bench: "snapshots", case: `${name}-${hosts}`, metric, value, unit });
@@ -82,7 +90,7 @@ try {
   const heap = inspectorPort === undefined ? null : await watchHeap(inspectorPort);
   await measure("facts-live", "facts", heap);
   await measure("recent-live", "recent", heap);
-  for (let run = 0; run < hosts; run++) await read("schedule");
+  while ((await hoursToPack()) > 0) await read("schedule");
   await measure("facts-packed", "facts", heap);
   await measure("recent-packed", "recent", heap);
   heap?.close();

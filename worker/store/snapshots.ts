@@ -1,8 +1,8 @@
 // One consistent read of a cluster for the advisor.
-import { and, eq, gt, isNotNull } from "drizzle-orm";
+import { and, eq, gt, isNotNull, sql } from "drizzle-orm";
 import { calibration, type Calibration } from "../model/calibration/types.ts";
 import type { Snapshot, SnapshotHost, SnapshotVm, VmLoad } from "../model/cluster.ts";
-import { hostLoad, vmLoadOver, vmLoads } from "../model/telemetry/loads.ts";
+import { vmLoadOver } from "../model/telemetry/loads.ts";
 import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import type { Db } from "./db.ts";
 import { readRule } from "./rules.ts";
@@ -16,11 +16,13 @@ import {
   reservations,
   vms,
 } from "./schema.ts";
-import { type ReadHost, readHost, readVm } from "./snapshot-rows.ts";
+import { type Heard, NOTHING_HEARD, readFacts, type ReadFacts, readHeard, readVm } from "./snapshot-rows.ts";
 import { stateColumns } from "./telemetry.ts";
 
 /** Averages of a host count again this long after a VM has left it or come to it, ms: three half-lives of the average. */
 const SETTLE_MS = 15 * MINUTE_MS;
+/** Hosts whose telemetry is read at once: about 16 kB each, which would not fit an isolate for a thousand. */
+const HOSTS_AT_ONCE = 128;
 
 /** A snapshot and what its readers need to find the hosts' samples. */
 export type ReadSnapshot = {
@@ -36,101 +38,112 @@ export type ReadSnapshot = {
 };
 
 type Moved = { vmUuid: string; fromHostId: string; toHostId: string; endedAt: number | null };
+type Facts = Awaited<ReturnType<typeof factsOf>>;
 
 export function snapshotStore(db: Db) {
   return {
-    /** The hosts, VMs, loads, rules and reservations of a cluster as they are at `now`. A batch of D1 is one transaction. */
+    /**
+     * The hosts, VMs, rules and reservations of a cluster as they are at `now`, in one transaction, and then what is heard of
+     * each host, which has nothing to do with the others.
+     */
     read: async (cluster: string, now: number): Promise<ReadSnapshot> => {
-      const [hostRows, vmRows, reserved, moved, learned, ruleRows] = await db.batch([
-        db
-          .select({
-            host: hosts,
-            heardAt: hostState.heardAt,
-            vmStates: hostState.vmStates,
-            summary: hostSummaries.summary,
-            ...stateColumns,
-          })
-          .from(hosts)
-          .leftJoin(hostState, eq(hostState.hostNumber, hosts.number))
-          .leftJoin(hostSummaries, eq(hostSummaries.hostNumber, hosts.number))
-          .where(eq(hosts.cluster, cluster))
-          .orderBy(hosts.id),
-        db
-          .select({
-            uuid: vms.uuid,
-            hostId: vms.hostId,
-            inventory: vms.inventory,
-            lastMovedAt: vms.lastMovedAt,
-          })
-          .from(vms)
-          .where(and(eq(vms.cluster, cluster), isNotNull(vms.hostId)))
-          .orderBy(vms.uuid),
-        db
-          .select({
-            migrationId: reservations.migrationId,
-            vmUuid: reservations.vmUuid,
-            toHostId: reservations.hostId,
-            fromHostId: migrations.fromHostId,
-            memoryBytes: reservations.memoryBytes,
-            cpuCores: reservations.cpuCores,
-          })
-          .from(reservations)
-          .innerJoin(migrations, eq(migrations.id, reservations.migrationId))
-          .where(eq(reservations.cluster, cluster)),
-        db
-          .select({
-            vmUuid: migrations.vmUuid,
-            fromHostId: migrations.fromHostId,
-            toHostId: migrations.toHostId,
-            endedAt: migrations.endedAt,
-          })
-          .from(migrations)
-          .where(
-            and(
-              eq(migrations.cluster, cluster),
-              eq(migrations.state, "completed"),
-              gt(migrations.endedAt, now - DAY_MS),
-            ),
-          ),
-        db.select({ body: calibrations.body }).from(calibrations).where(eq(calibrations.cluster, cluster)),
-        db.select().from(placementRules).where(eq(placementRules.cluster, cluster)).orderBy(placementRules.id),
-      ]);
-      const unreadable: string[] = [];
-      const read = hostRows.map((row) => {
-        const host = readHost(row, now);
-        if (host === null) unreadable.push(`host ${row.host.id}`);
-        return host;
-      });
-      const changedAt = changes(moved);
-      const calibrated = readCalibration(learned[0]?.body);
-      if (calibrated === null) unreadable.push(`calibration of ${cluster}`);
-      const snapshot: Snapshot = {
-        cluster,
-        at: now,
-        hosts: assemble(
-          read.filter((host) => host !== null),
-          vmRows,
-          { now, changedAt },
-        ),
-        reservations: reserved,
-        lastMovedAt: Object.fromEntries(
-          vmRows.flatMap((row) => (row.lastMovedAt === null ? [] : [[row.uuid, row.lastMovedAt]])),
-        ),
-        movesLastDay: countOf(moved.map(({ vmUuid }) => vmUuid)),
-        rules: ruleRows.map(({ id, rule }) => readRule(id, rule)).filter((rule) => rule !== null),
-        ...(calibrated ? { calibration: calibrated } : {}),
-      };
-      unreadable.push(
-        ...snapshot.hosts.flatMap((host) => (host.unreadable ?? []).map((what) => `${what} of host ${host.hostId}`)),
+      const stored = await factsOf(db, cluster, now);
+      const changedAt = changes(stored.moved);
+      const hostNumbers = new Map(stored.hosts.map(({ id, number }) => [id, number]));
+      const isSettled = new Map(
+        stored.hosts.map(({ id, number }) => [number, now - (changedAt.get(id) ?? 0) > SETTLE_MS]),
       );
-      return {
-        snapshot,
-        hostNumbers: new Map(hostRows.map(({ host }) => [host.id, host.number])),
-        changedAt,
-        unreadable,
-        unreadableRules: ruleRows.filter(({ id, rule }) => readRule(id, rule) === null).map(({ id }) => id),
-      };
+      const heard = await heardOf(db, isSettled, now);
+      return { ...snapshotOf(cluster, now, stored, heard), hostNumbers, changedAt };
     },
+  };
+}
+
+/** A batch of D1 is one transaction. */
+async function factsOf(db: Db, cluster: string, now: number) {
+  const [hostRows, vmRows, reserved, moved, learned, rules] = await db.batch([
+    db.select().from(hosts).where(eq(hosts.cluster, cluster)).orderBy(hosts.id),
+    db
+      .select({
+        uuid: vms.uuid,
+        hostId: vms.hostId,
+        inventory: vms.inventory,
+        lastMovedAt: vms.lastMovedAt,
+      })
+      .from(vms)
+      .where(and(eq(vms.cluster, cluster), isNotNull(vms.hostId)))
+      .orderBy(vms.uuid),
+    db
+      .select({
+        migrationId: reservations.migrationId,
+        vmUuid: reservations.vmUuid,
+        toHostId: reservations.hostId,
+        fromHostId: migrations.fromHostId,
+        memoryBytes: reservations.memoryBytes,
+        cpuCores: reservations.cpuCores,
+      })
+      .from(reservations)
+      .innerJoin(migrations, eq(migrations.id, reservations.migrationId))
+      .where(eq(reservations.cluster, cluster)),
+    db
+      .select({
+        vmUuid: migrations.vmUuid,
+        fromHostId: migrations.fromHostId,
+        toHostId: migrations.toHostId,
+        endedAt: migrations.endedAt,
+      })
+      .from(migrations)
+      .where(
+        and(eq(migrations.cluster, cluster), eq(migrations.state, "completed"), gt(migrations.endedAt, now - DAY_MS)),
+      ),
+    db.select({ body: calibrations.body }).from(calibrations).where(eq(calibrations.cluster, cluster)),
+    db.select().from(placementRules).where(eq(placementRules.cluster, cluster)).orderBy(placementRules.id),
+  ]);
+  return { hosts: hostRows, vms: vmRows, reserved, moved, calibration: learned[0]?.body, rules };
+}
+
+/** What is heard of hosts, by number. */
+async function heardOf(db: Db, isSettled: ReadonlyMap<number, boolean>, now: number): Promise<Map<number, Heard>> {
+  const numbers = [...isSettled.keys()];
+  const heard = new Map<number, Heard>();
+  for (let start = 0; start < numbers.length; start += HOSTS_AT_ONCE) {
+    const wanted = JSON.stringify(numbers.slice(start, start + HOSTS_AT_ONCE));
+    const rows = await db
+      .select({
+        number: hostState.hostNumber,
+        heardAt: hostState.heardAt,
+        vmStates: hostState.vmStates,
+        summary: hostSummaries.summary,
+        ...stateColumns,
+      })
+      .from(hostState)
+      .leftJoin(hostSummaries, eq(hostSummaries.hostNumber, hostState.hostNumber))
+      .where(sql`${hostState.hostNumber} IN (SELECT value FROM json_each(${wanted}))`);
+    for (const row of rows) heard.set(row.number, readHeard(row, isSettled.get(row.number) ?? true, now));
+  }
+  return heard;
+}
+
+function snapshotOf(cluster: string, now: number, stored: Facts, heard: ReadonlyMap<number, Heard>) {
+  const learned = readCalibration(stored.calibration);
+  const rules = stored.rules.map(({ id, rule }) => ({ id, rule: readRule(id, rule) }));
+  const { assembled, unreadable } = assemble(stored, heard, now);
+  const snapshot: Snapshot = {
+    cluster,
+    at: now,
+    hosts: assembled,
+    reservations: stored.reserved,
+    lastMovedAt: Object.fromEntries(
+      stored.vms.flatMap((row) => (row.lastMovedAt === null ? [] : [[row.uuid, row.lastMovedAt]])),
+    ),
+    movesLastDay: countOf(stored.moved.map(({ vmUuid }) => vmUuid)),
+    rules: rules.map(({ rule }) => rule).filter((rule) => rule !== null),
+    ...(learned ? { calibration: learned } : {}),
+  };
+  return {
+    snapshot,
+    unreadable: [...(learned === null ? [`calibration of ${cluster}`] : []), ...unreadable],
+    unreadableRules: rules.filter(({ rule }) => rule === null).map(({ id }) => id),
   };
 }
 
@@ -158,41 +171,51 @@ function changes(moved: readonly Moved[]): Map<string, number> {
   return changedAt;
 }
 
-type VmRow = { uuid: string; hostId: string | null; inventory: string };
+type Words = { by: Heard; load: VmLoad };
 
-function assemble(
-  hostsRead: readonly ReadHost[],
-  vmRows: readonly VmRow[],
-  { now, changedAt }: { now: number; changedAt: ReadonlyMap<string, number> },
-): SnapshotHost[] {
-  const byHost = Map.groupBy(vmRows, ({ hostId }) => hostId);
-  const told = hostsRead.map((host) => vmLoads(host.told, now));
-  const byVm = new Map<string, { by: Map<string, VmLoad>; load: VmLoad }[]>();
-  for (const by of told)
-    for (const [uuid, load] of by) {
-      const all = byVm.get(uuid);
-      if (all === undefined) byVm.set(uuid, [{ by, load }]);
+/** What each host says of a VM, by VM. */
+function wordsOf(heard: ReadonlyMap<number, Heard>): Map<string, Words[]> {
+  const words = new Map<string, Words[]>();
+  for (const by of heard.values())
+    for (const [uuid, load] of by.vms) {
+      const all = words.get(uuid);
+      if (all === undefined) words.set(uuid, [{ by, load }]);
       else all.push({ by, load });
     }
-  return hostsRead.map((host, place): SnapshotHost => {
-    const own = told[place];
-    const unreadable = [...host.unreadable];
-    const placed = (byHost.get(host.facts.hostId) ?? []).flatMap(({ uuid, inventory }): SnapshotVm[] => {
-      const vm = readVm(inventory);
-      if (vm === null) unreadable.push(`VM ${uuid}`);
-      if (vm === null) return [];
-      const others = (byVm.get(uuid) ?? []).filter(({ by }) => by !== own).map(({ load }) => load);
-      // A heartbeat is newer than the inventory.
-      return [{ ...vm, state: host.states[uuid] ?? vm.state, load: vmLoadOver(own?.get(uuid), others) }];
-    });
-    const { heardAt, ...facts } = host.facts;
-    const isSettled = now - (changedAt.get(facts.hostId) ?? 0) > SETTLE_MS;
-    if (unreadable.length > 0) return { ...facts, load: {}, unreadable, vms: placed };
-    return {
-      ...facts,
-      ...(heardAt === undefined ? {} : { heardAt }),
-      load: hostLoad(host.told, isSettled, now),
-      vms: placed,
-    };
+  return words;
+}
+
+function assemble(stored: Facts, heard: ReadonlyMap<number, Heard>, now: number) {
+  const byHost = Map.groupBy(stored.vms, ({ hostId }) => hostId);
+  const words = wordsOf(heard);
+  const unreadable: string[] = [];
+  const assembled = stored.hosts.flatMap((row): SnapshotHost[] => {
+    const read = readFacts(row, now);
+    if (read === null) unreadable.push(`host ${row.id}`);
+    if (read === null) return [];
+    const host = hostOf(read, byHost.get(row.id) ?? [], heard.get(row.number) ?? NOTHING_HEARD, words);
+    unreadable.push(...(host.unreadable ?? []).map((what) => `${what} of host ${row.id}`));
+    return [host];
   });
+  return { assembled, unreadable };
+}
+
+function hostOf(
+  { facts, unreadable: ofFacts }: ReadFacts,
+  placed: Facts["vms"],
+  heard: Heard,
+  words: ReadonlyMap<string, Words[]>,
+): SnapshotHost {
+  const unreadable = [...ofFacts, ...heard.unreadable];
+  const own = placed.flatMap(({ uuid, inventory }): SnapshotVm[] => {
+    const vm = readVm(inventory);
+    if (vm === null) unreadable.push(`VM ${uuid}`);
+    if (vm === null) return [];
+    const others = (words.get(uuid) ?? []).filter(({ by }) => by !== heard).map(({ load }) => load);
+    // A heartbeat is newer than the inventory.
+    return [{ ...vm, state: heard.states[uuid] ?? vm.state, load: vmLoadOver(heard.vms.get(uuid), others) }];
+  });
+  const { heardAt, load } = heard;
+  if (unreadable.length > 0) return { ...facts, load: {}, unreadable, vms: own };
+  return { ...facts, ...(heardAt === undefined ? {} : { heardAt }), load, vms: own };
 }

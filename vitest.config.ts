@@ -10,6 +10,8 @@ export default defineConfig({
         // Pure code and the agent: plain Node.
         test: {
           name: "node",
+          // Thousands of drawn clusters take their time on machines that others use too.
+          testTimeout: 30_000,
           include: ["adapters", "agent", "house", "model"].map((folder) => `test/${folder}/**/*.test.ts`),
           exclude: ["test/agent/qmp/real.test.ts"],
         },
@@ -18,6 +20,8 @@ export default defineConfig({
         // Real processes at work, QEMU among them: after the others, so that they have the machine to themselves.
         test: {
           name: "e2e",
+          // Senders wait before they send again, on machines that others use too.
+          testTimeout: 30_000,
           include: ["test/e2e/**/*.test.ts", "test/agent/qmp/real.test.ts"],
           sequence: { groupOrder: 1 },
         },

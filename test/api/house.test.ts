@@ -19,6 +19,13 @@ const TOKEN_ROUTES: [string, string][] = [
   ["GET", "/metrics"],
   ["GET", "/v1/plans"],
   ["GET", "/v1/migrations"],
+  ["GET", "/v1/rules"],
+  ["POST", "/v1/rules"],
+  ["GET", "/v1/rules/rul_x"],
+  ["PUT", "/v1/rules/rul_x"],
+  ["DELETE", "/v1/rules/rul_x"],
+  ["POST", "/v1/hosts/hv-x/maintenance"],
+  ["DELETE", "/v1/hosts/hv-x/maintenance"],
   ["GET", "/v1/tokens"],
   ["GET", "/v1/audit"],
   ["GET", "/v1/calibration"],
@@ -130,7 +137,11 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
   expect(status).toBe(200);
   expect(body.openapi).toBe("3.1.0");
   for (const [method, path] of TOKEN_ROUTES) {
-    const template = path.replace("hv-x", "{hostId}").replace("mig_x", "{migrationId}").replace("pln_x", "{planId}");
+    const template = path
+      .replace("hv-x", "{hostId}")
+      .replace("mig_x", "{migrationId}")
+      .replace("pln_x", "{planId}")
+      .replace("rul_x", "{ruleId}");
     const operation = body.paths[template]?.[method.toLowerCase()];
     expect(operation, `${method} ${template}`).toBeDefined();
     expect(operation?.security).toHaveLength(1);

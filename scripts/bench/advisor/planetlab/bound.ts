@@ -37,7 +37,9 @@ export function hostsByMemory(vms: readonly Pick<SimVm, "memoryMegabytes">[], ho
   const sizes = vms.map(({ memoryMegabytes }) => memoryMegabytes / hostMegabytes);
   const sums = [sizes.reduce((sum, size) => sum + size, 0)];
   for (let k = 1; k <= PARTS_MAX; k++)
-    sums.push(sizes.reduce((sum, size) => sum + (Number.isInteger(size * (k + 1)) ? size : Math.floor((k + 1) * size) / k), 0));
+    sums.push(
+      sizes.reduce((sum, size) => sum + (Number.isInteger(size * (k + 1)) ? size : Math.floor((k + 1) * size) / k), 0),
+    );
   return Math.ceil(Math.max(...sums) - 1e-9);
 }
 

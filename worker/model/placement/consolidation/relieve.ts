@@ -7,7 +7,7 @@ export type Draft = Pick<Consolidation, "moves" | "stuck">;
 export function relieve(state: State, draft: Draft): void {
   for (const from of state.hosts) {
     if (from.host.closed === true || from.vms.length === 0) continue;
-    for (const vm of [...from.vms]) {
+    for (const vm of from.vms.slice()) {
       if (!state.input.fits(vm, from.index, state.placement)) sendAway(state, draft, vm, from, { kind: "unfit" });
     }
     const { cores } = from.host;

@@ -33,8 +33,9 @@ async function targetUrl(port: number): Promise<string> {
 
 type Answer = { id?: number; result?: unknown; error?: { message: string } };
 
-/** `port`: workerd's inspector. `isCollected`: without what is not in use any more, which is collected before each look. */
-export async function watchHeap(port: number, isCollected = false): Promise<Heap> {
+type Inspector = { ask: (method: string) => Promise<unknown>; close: () => void };
+
+async function connect(port: number): Promise<Inspector> {
   const socket = new WebSocket(await targetUrl(port));
   const waiting = new Map<number, { done: (result: unknown) => void; fail: (error: Error) => void }>();
   let calls = 0;
@@ -56,10 +57,23 @@ export async function watchHeap(port: number, isCollected = false): Promise<Heap
       waiting.set(++calls, { done, fail });
       socket.send(JSON.stringify({ id: calls, method }));
     });
+  return { ask, close: () => socket.close() };
+}
+
+/** `port`: workerd's inspector. `isCollected`: without what is not in use any more, which is collected before each look. */
+export async function watchHeap(port: number, isCollected = false): Promise<Heap> {
+  const { ask, close } = await connect(port);
+  let isCollecting = false;
   const usage = async (): Promise<number> => {
-    if (isCollected) await ask("HeapProfiler.collectGarbage");
+    // Done, and answered, when the isolate has something to do.
+    if (isCollected && !isCollecting) {
+      isCollecting = true;
+      const done = (): boolean => (isCollecting = false);
+      ask("HeapProfiler.collectGarbage").then(done, done);
+    }
     return bytesOf((await ask("Runtime.getHeapUsage")) as Usage);
   };
+  await ask("HeapProfiler.enable");
   await usage();
   let peak = 0;
   const timer = setInterval(
@@ -79,7 +93,7 @@ export async function watchHeap(port: number, isCollected = false): Promise<Heap
     },
     close: () => {
       clearInterval(timer);
-      socket.close();
+      close();
     },
   };
 }

@@ -2,40 +2,23 @@
 import { forecasters } from "../../../worker/model/forecast/index.ts";
 import { randomOf } from "../../../worker/model/forecast/random.ts";
 import { type Forecast, forecastParameters, type History } from "../../../worker/model/forecast/types.ts";
-import { report, seeded } from "../report.ts";
+import { report } from "../report.ts";
 import { forecastByBackTest } from "./back-test.ts";
-import { type Day, planetlabDays } from "./traces.ts";
+import { loadsOf, type LoadOptions } from "./loads.ts";
 
-/** On these days constants were chosen; what is published was measured on the others. */
-const CHOSEN_ON = ["20110303", "20110306"];
 const HORIZONS = [1, 3, 12];
-/** What of the past is seen: 4 h and 12 h of five minutes. */
-const HISTORIES = [48, 144];
-const VMS_A_HOST = 20;
-/** Single VMs a day: they are many, and alike. */
-const VMS_A_DAY = 200;
+/** How many steps of the past are seen: what a snapshot holds, and half a day of five minutes. */
+const HISTORIES = [30, 144];
 /** A forecast an hour from every series. */
 const ORIGINS_EVERY = 12;
-
-export type ForecastBenchOptions = {
-  /** Folder of PlanetLab's archives. */
-  planetlab: string;
-  /** Shuffles VMs into hosts. */
-  seed?: number;
-  /** Those of the days on which constants were chosen, in place of the others. */
-  chosenOn?: boolean;
-};
 
 type Predict = (history: History, stepsAhead: number) => Forecast;
 /** Of one forecaster over all forecasts: mean absolute error, mean pinball loss of p10 and p90, share inside, CPU. */
 type Judged = { count: number; error: number; pinball: number; inside: number; cpuUs: number };
 
-/** Reports, and gives back, skill, coverage and CPU by load, history, horizon and forecaster. */
-export function benchForecast({ planetlab, seed = 7, chosenOn = false }: ForecastBenchOptions): void {
-  const days = planetlabDays(planetlab).filter(({ day }) => CHOSEN_ON.includes(day) === chosenOn);
-  if (days.length === 0) throw new Error(`no ${chosenOn ? "chosen" : "held-out"} day of PlanetLab in ${planetlab}`);
-  const loads = loadsOf(days, seed);
-  for (const [load, series] of Object.entries(loads))
+/** Reports skill, coverage and CPU by load, history, horizon and forecaster. */
+export function benchForecast(options: LoadOptions): void {
+  for (const [load, series] of Object.entries(loadsOf(options)))
     for (const historySteps of HISTORIES)
       for (const horizon of HORIZONS) {
         const judged = Object.entries(predictors(historySteps)).map(
@@ -111,23 +94,3 @@ function judge(series: readonly number[][], historySteps: number, horizon: numbe
 /** Quantile loss (Koenker and Bassett 1978). */
 const pinball = (actual: number, quantile: number, at: number): number =>
   actual >= quantile ? at * (actual - quantile) : (1 - at) * (quantile - actual);
-
-/** Ratios of single VMs, and of hosts of equal VMs drawn at random within a day. */
-export function loadsOf(days: readonly Day[], seed: number): { host: number[][]; vm: number[][] } {
-  const host: number[][] = [];
-  const vm: number[][] = [];
-  for (const { vms } of days) {
-    const random = seeded(seed);
-    const shuffled = vms
-      .map(({ ratios }) => ({ ratios, key: random() }))
-      .toSorted((a, b) => a.key - b.key)
-      .map(({ ratios }) => ratios);
-    vm.push(...shuffled.slice(0, VMS_A_DAY));
-    for (let first = 0; first + VMS_A_HOST <= shuffled.length; first += VMS_A_HOST) {
-      const group = shuffled.slice(first, first + VMS_A_HOST);
-      const sumAt = (step: number): number => group.reduce((sum, ratios) => sum + (ratios[step] ?? 0), 0);
-      host.push((group[0] ?? []).map((_, step) => sumAt(step) / VMS_A_HOST));
-    }
-  }
-  return { host, vm };
-}

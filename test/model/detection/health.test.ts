@@ -6,7 +6,10 @@ import {
   type HealthSignals,
   hostHealth,
 } from "../../../worker/model/detection/health.ts";
+import { healthSignalsOf } from "../../../worker/model/detection/health-signals.ts";
 import { HOUR_MS, MINUTE_MS } from "../../../worker/model/units.ts";
+import { AT as WORLD_AT } from "../../support/world.ts";
+import { hostOf, type Said } from "./hosts.ts";
 
 const AT = Date.UTC(2026, 10, 23, 12);
 const PER_DAY = 1 / 86_400;
@@ -83,4 +86,25 @@ test("what is not known is told, and speaks for nothing", () => {
     "restartsLastDay",
     "conditions",
   ]);
+});
+
+describe("signals of a snapshot", () => {
+  const signalsOf = (said: Said) => healthSignalsOf(hostOf(said), WORLD_AT, 5 * MINUTE_MS);
+
+  test("are what its load and its restarts say; a failed member of an array is a failed disk", () => {
+    const load = { eccCorrectedPerSecond: 0.1, diskFailedRatio: 0.5, temperatureCelsius: 60 };
+    expect(signalsOf({ load, silentMs: 0 })).toEqual({
+      at: WORLD_AT,
+      heardAt: WORLD_AT,
+      eccCorrectedPerSecond: 0.1,
+      diskFailed: true,
+      temperatureCelsius: 60,
+    });
+    expect(signalsOf({ load: { diskFailedRatio: 0 } }).diskFailed).toBe(false);
+  });
+
+  test("figures of long ago are not known, and a host that was never heard was not heard", () => {
+    const load = { temperatureCelsius: 99, at: WORLD_AT - 10 * MINUTE_MS };
+    expect(signalsOf({ load, silentMs: null })).toEqual({ at: WORLD_AT });
+  });
 });

@@ -4,6 +4,7 @@ import { randomOf } from "../../../worker/model/forecast/random.ts";
 import { type Forecast, forecastParameters, type History } from "../../../worker/model/forecast/types.ts";
 import { report } from "../report.ts";
 import { forecastByBackTest } from "./back-test.ts";
+import { forecastBySynthesis } from "./synthesis.ts";
 import { loadsOf, type LoadOptions } from "./loads.ts";
 
 const HORIZONS = [1, 3, 12];
@@ -62,6 +63,7 @@ function predictors(windowSamples: number): Record<string, Predict> {
     ),
     "holt-winters, 1 h season": (history, stepsAhead) =>
       forecasters["holt-winters"].forecast(history, stepsAhead, hourly, random),
+    "cloud, published synthesis": (history, stepsAhead) => forecastBySynthesis(history, stepsAhead, plain, random),
     "by back-test": (history, stepsAhead) => forecastByBackTest(history, stepsAhead, plain, random),
   };
 }

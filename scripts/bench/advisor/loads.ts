@@ -4,9 +4,9 @@ import { daysIn, readDay, SAMPLES } from "./planetlab/traces.ts";
 
 /** On these days constants were chosen; what is published was measured on the others. */
 const CHOSEN_ON = ["20110303", "20110306"];
-export const VMS_A_HOST = 20;
+const VMS_A_HOST = 20;
 /** Single VMs a day: they are many, and alike. */
-const VMS_A_DAY = 200;
+const VMS_A_DAY = 100;
 
 export type LoadOptions = {
   /** Folder of the PlanetLab traces. */

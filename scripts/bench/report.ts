@@ -11,10 +11,14 @@ export type Figure = {
   historySteps?: number;
   horizon?: number;
   forecaster?: string;
+  /** Of the advisor: which day of traces, and who decided. */
+  day?: string;
+  policy?: string;
   metric: string;
   value: number;
   unit: string;
-  peer?: string;
+  /** Not Drover: which peer, or that the policy named is one. */
+  peer?: string | true;
 };
 
 const rows: Figure[] = [];
@@ -31,14 +35,14 @@ export function printTable(): void {
   const cells = rows.map((row) => [
     row.bench,
     row.case,
-    row.track ?? row.load ?? "",
-    row.mechanism ?? row.forecaster ?? "",
+    row.track ?? row.load ?? row.day ?? "",
+    row.mechanism ?? row.forecaster ?? row.policy ?? "",
     row.historySteps?.toString() ?? "",
     row.horizon?.toString() ?? "",
     row.metric,
     row.value.toPrecision(4),
     row.unit,
-    row.peer ?? "",
+    row.peer === true ? "peer" : (row.peer ?? ""),
   ]);
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   for (const row of cells)
@@ -57,15 +61,4 @@ export function cpuMs(times: number, act: () => unknown): number {
   for (let turn = 0; turn < times; turn++) act();
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1000 / times;
-}
-
-/** A seeded generator of numbers from 0 to 1 (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

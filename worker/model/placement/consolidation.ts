@@ -5,13 +5,14 @@ import { relieve } from "./consolidation/relieve.ts";
 import { stateOf } from "./consolidation/state.ts";
 import type { Consolidation, ConsolidationInput, ConsolidationParameters } from "./consolidation/types.ts";
 
+/** Loads that stray little from a slow mean, boots that pay back within the hour; `movesMax` none. */
 export const CONSOLIDATION_DEFAULTS: ConsolidationParameters = {
-  newestWeight: 0.1,
-  deviations: 1.5,
+  newestWeight: 0.08,
+  deviations: 2,
   priorDeviationRatio: 0.1,
   priorSamples: 2,
   relieveRatio: 1,
-  fillRatio: 0.95,
+  fillRatio: 0.9,
   cooldownMs: 1_800_000,
   horizonMs: 3_600_000,
   wattsPerMoveMin: 0.5,
@@ -27,10 +28,8 @@ export function consolidate(
   parameters: ConsolidationParameters = CONSOLIDATION_DEFAULTS,
 ): Consolidation {
   const state = stateOf(input, parameters);
-  const relief = { moves: [], stuck: [] } as Pick<Consolidation, "moves" | "stuck">;
-  relieve(state, relief);
-  const moves = [...relief.moves];
+  const { moves, stuck } = relieve(state);
   const { emptied, notDrained } = drain(state, moves);
   const woken = state.hosts.filter((host) => host.woken).map(({ index }) => index);
-  return { moves, emptied, woken, notDrained, stuck: relief.stuck };
+  return { moves, emptied, woken, notDrained, stuck };
 }

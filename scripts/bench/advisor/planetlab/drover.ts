@@ -29,7 +29,7 @@ export function drover(change: Partial<ConsolidationParameters> = {}): Policy {
   };
 }
 
-/** One vCPU gets no more than one core, so a VM fits only where a core gives it what it wants now. */
+/** One vCPU gets no more than one core: a VM stays where a core gives it what it wants, and goes where it has always done. */
 function inputOf(world: World, step: number, { memoryCounts, bootSeconds }: Accounting, movedAt: Map<SimVm, number>) {
   return {
     hosts: world.hosts.map(({ machine, mips, vms }) => ({
@@ -50,7 +50,7 @@ function inputOf(world: World, step: number, { memoryCounts, bootSeconds }: Acco
         ...(moved !== undefined && { movedAgoMs: (step - moved) * STEP_SECONDS * 1000 }),
       };
     }),
-    fits: (vm: number, host: number) => (world.vms[vm]?.demand ?? 0) <= (world.hosts[host]?.machine.coreMips ?? 0),
+    fits: (vm: number, host: number) => mostOf(world.vms[vm], host) <= (world.hosts[host]?.machine.coreMips ?? 0),
   };
 }
 
@@ -58,4 +58,9 @@ function recentOf({ history, mips }: SimVm, step: number): Float64Array {
   const recent = new Float64Array(Math.min(step, HISTORY));
   for (let age = 0; age < recent.length; age++) recent[recent.length - 1 - age] = (history[age] ?? 0) * mips;
   return recent;
+}
+
+function mostOf(vm: SimVm | undefined, host: number): number {
+  if (vm === undefined) return 0;
+  return vm.host?.id === host ? vm.demand : Math.max(...vm.history) * vm.mips;
 }

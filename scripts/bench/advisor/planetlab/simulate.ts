@@ -2,15 +2,12 @@
 import { advance, type Meters, newMeters, type Result, resultOf, share } from "./meters.ts";
 import { HOSTS, migrationSeconds, wattsOf } from "./machines.ts";
 import { placeFirst } from "./first-placement.ts";
-import { SAMPLES, STEP_SECONDS, type Trace } from "./traces.ts";
+import { OFFSET_SECONDS, SAMPLES, STEP_SECONDS, type Trace } from "./traces.ts";
 import { type Accounting, remember, setDemands, type SimHost, type SimVm, type World, worldOf } from "./world.ts";
 
 export type SimMove = { vm: SimVm; to: SimHost };
 /** What is to be moved now, in this order; the world is left as it is. `step` counts from 1. */
 export type Policy = { name: string; plan: (world: World, step: number, accounting: Accounting) => SimMove[] };
-
-/** Work begins so long after the machines are there; the control steps keep this offset. */
-const OFFSET_SECONDS = 0.1;
 
 export function simulate(traces: readonly Trace[], policy: Policy, accounting: Accounting, hosts = HOSTS): Result {
   const world = worldOf(traces, hosts);

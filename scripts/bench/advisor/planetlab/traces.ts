@@ -5,6 +5,8 @@ import { gunzipSync } from "node:zlib";
 
 export const SAMPLES = 288;
 export const STEP_SECONDS = 300;
+/** Work begins so long after the machines are there; the control steps keep this offset. */
+export const OFFSET_SECONDS = 0.1;
 
 /** Shares of the VM's own size, with the last one doubled so that the end can be interpolated. */
 export type Trace = Float64Array;

@@ -1,9 +1,12 @@
 // Draining: a host is emptied wholly or not at all, and only if that pays.
 import { begin, type Trial, undo } from "./trial.ts";
-import { bestHost, type PlannedHost, put, sizeOf, type State, wattsWith } from "./state.ts";
+import { bestHost, type PlannedHost, put, shareOf, sizeOf, type State, wake, wattsWith } from "./state.ts";
 import type { ConsolidationMove, NotDrained } from "./types.ts";
 
-/** The least efficient hosts first, and of those the emptiest. */
+/**
+ * Adds to the moves. The least efficient hosts first; of those the ones with the biggest VMs, which find room only while others
+ * have not taken it; of those the emptiest.
+ */
 export function drain(state: State, moves: ConsolidationMove[]): { emptied: number[]; notDrained: NotDrained[] } {
   const emptied: number[] = [];
   const notDrained: NotDrained[] = [];
@@ -31,7 +34,7 @@ export function drain(state: State, moves: ConsolidationMove[]): { emptied: numb
 }
 
 const fullnessOf = ({ mean, heldBytes, host }: PlannedHost): number =>
-  Math.max(mean / host.cores, heldBytes / host.memoryBytes);
+  Math.max(shareOf(mean, host.cores), shareOf(heldBytes, host.memoryBytes));
 
 const biggestOf = (state: State, { vms }: PlannedHost): number => Math.max(...vms.map((vm) => sizeOf(state, vm)));
 
@@ -42,14 +45,14 @@ function emptiedBy(state: State, from: PlannedHost, movesLeft: number): Consolid
   const trial = begin(from);
   const leaving = [...from.vms].toSorted((a, b) => sizeOf(state, b) - sizeOf(state, a) || a - b);
   for (const vm of leaving) {
-    const to = bestHost(state, vm, from.index, true);
+    const to = bestHost(state, vm, from);
     if (to === null) {
       undo(state, trial);
       return { host: from.index, why: "no-room", vm };
     }
     trial.keep(to);
     put(state, vm, to);
-    if (!to.on) [to.on, to.woken] = [true, true];
+    wake(to);
     to.takes = true;
   }
   const { savedWatts, joules } = worthOf(state, from, trial, leaving);

@@ -1,31 +1,40 @@
 // Relief: VMs leave hosts that will need more than they have, as few as will do.
-import { bestHost, needed, type PlannedHost, put, type State, take } from "./state.ts";
+import { bestHost, needed, type PlannedHost, put, type State, take, wake } from "./state.ts";
 import type { Consolidation, ConsolidationMove, MoveReason } from "./types.ts";
 
-export type Draft = Pick<Consolidation, "moves" | "stuck">;
+type Relief = Pick<Consolidation, "moves" | "stuck">;
 
-export function relieve(state: State, draft: Draft): void {
-  for (const from of state.hosts) {
-    if (from.host.closed === true || from.vms.length === 0) continue;
-    for (const vm of from.vms.slice()) {
-      if (!state.input.fits(vm, from.index, state.placement)) sendAway(state, draft, vm, from, { kind: "unfit" });
-    }
-    const { cores } = from.host;
-    if (needOf(state, from) <= cores * state.parameters.relieveRatio) continue;
-    lighten(state, draft, from);
+/** All hosts that must give are known before the first VM is placed, so that none of them takes. */
+export function relieve(state: State): Relief {
+  const relief: Relief = { moves: [], stuck: [] };
+  const open = state.hosts.filter(({ host, vms }) => host.closed !== true && vms.length > 0);
+  const pressed = open.map((from) => ({ from, unfit: unfitOf(state, from), hot: isHot(state, from) }));
+  const giving = pressed.filter(({ unfit, hot }) => hot || unfit.length > 0);
+  for (const { from } of giving) from.gives = true;
+  for (const { from, unfit, hot } of giving) {
+    for (const vm of unfit) sendAway(state, relief, vm, from, { kind: "unfit" });
+    if (hot) lighten(state, relief, from);
   }
+  return relief;
 }
 
-const needOf = (state: State, { mean, variance }: PlannedHost): number => needed(mean, variance, state.parameters);
+const needOf = ({ parameters }: State, { mean, variance }: PlannedHost): number => needed(mean, variance, parameters);
 
-function lighten(state: State, draft: Draft, from: PlannedHost): void {
+const isHot = (state: State, from: PlannedHost): boolean =>
+  needOf(state, from) > from.host.cores * state.parameters.relieveRatio;
+
+const unfitOf = ({ input, placement }: State, { index, vms }: PlannedHost): number[] =>
+  vms.filter((vm) => !input.fits(vm, index, placement));
+
+function lighten(state: State, relief: Relief, from: PlannedHost): void {
   const { cores } = from.host;
-  const tried = new Set<number>();
-  while (needOf(state, from) > cores * state.parameters.fillRatio) {
-    const vm = choose(state, from, tried);
-    if (vm === null || draft.moves.length >= state.parameters.movesMax) return;
+  const tried = new Set<number>(relief.stuck);
+  for (;;) {
+    const neededCores = needOf(state, from);
+    const vm = neededCores > cores * state.parameters.fillRatio ? choose(state, from, tried) : null;
+    if (vm === null) return;
     tried.add(vm);
-    sendAway(state, draft, vm, from, { kind: "relieve", neededCores: needOf(state, from), cores });
+    sendAway(state, relief, vm, from, { kind: "relieve", neededCores, cores });
   }
 }
 
@@ -48,16 +57,17 @@ function choose(state: State, from: PlannedHost, tried: ReadonlySet<number>): nu
   return cheapest ?? biggest;
 }
 
-function sendAway(state: State, draft: Draft, vm: number, from: PlannedHost, reason: MoveReason): void {
-  const to = state.input.vms[vm]?.fixed === true ? null : bestHost(state, vm, from.index, true);
-  if (to === null || draft.moves.length >= state.parameters.movesMax) {
-    draft.stuck.push(vm);
+function sendAway(state: State, relief: Relief, vm: number, from: PlannedHost, reason: MoveReason): void {
+  const mayMove = state.input.vms[vm]?.fixed !== true && relief.moves.length < state.parameters.movesMax;
+  const to = mayMove ? bestHost(state, vm, from) : null;
+  if (to === null) {
+    relief.stuck.push(vm);
     return;
   }
   const move: ConsolidationMove = { vm, from: from.index, to: to.index, reason };
   take(state, vm, from);
   put(state, vm, to);
-  if (!to.on) [to.on, to.woken] = [true, true];
-  [from.gives, to.takes] = [true, true];
-  draft.moves.push(move);
+  wake(to);
+  to.takes = true;
+  relief.moves.push(move);
 }

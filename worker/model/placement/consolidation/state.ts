@@ -27,7 +27,7 @@ export type State = {
   hosts: PlannedHost[];
   /** Host of each VM. */
   placement: number[];
-  /** Hosts in the order in which they are filled. */
+  /** Hosts that may be filled, in that order. */
   byEfficiency: PlannedHost[];
 };
 
@@ -39,11 +39,15 @@ export function stateOf(input: ConsolidationInput, parameters: ConsolidationPara
     return { index, host, vms: [], on: host.on, wattsPerVm: wattsPerVm(host), ...sums };
   });
   const placement = input.vms.map(({ host }) => host);
-  const byEfficiency = hosts.toSorted((a, b) => a.wattsPerVm - b.wattsPerVm || a.index - b.index);
+  const byEfficiency = hosts
+    .filter(({ host }) => host.closed !== true)
+    .toSorted((a, b) => a.wattsPerVm - b.wattsPerVm || a.index - b.index);
   const state = { input, parameters, demands, hosts, placement, byEfficiency };
   for (const [vm, { host }] of input.vms.entries()) {
     const planned = hosts[host];
-    if (planned !== undefined) put(state, vm, planned);
+    if (planned === undefined) continue;
+    put(state, vm, planned);
+    planned.on = true;
   }
   return state;
 }
@@ -89,41 +93,50 @@ export function slackWith({ input, demands, parameters }: State, vm: number, to:
   const cores = to.host.cores * parameters.fillRatio;
   const need = needed(to.mean + demand.mean, to.variance + demand.variance, parameters);
   if (need > cores) return null;
-  return Math.min(1 - need / cores, 1 - memoryBytes / to.host.memoryBytes);
+  return 1 - Math.max(shareOf(need, cores), shareOf(memoryBytes, to.host.memoryBytes));
 }
 
-/** Watts at its mean load, as if it were on. */
-export const wattsWith = ({ host }: PlannedHost, mean: number): number => wattsAt(host.watts, mean / host.cores);
+/** Watts at a mean load, as if it were on. */
+export const wattsWith = ({ host }: PlannedHost, mean: number): number =>
+  wattsAt(host.watts, shareOf(mean, host.cores));
 
-/** How much of an open host of its kind it takes, in the scarcer of the two. */
+export function wake(host: PlannedHost): void {
+  if (host.on) return;
+  host.on = true;
+  host.woken = true;
+}
+
+/** Of nothing nothing is none of it, anything more than all. */
+export const shareOf = (part: number, whole: number): number => (part === 0 ? 0 : part / whole);
+
+/** How much of a host like its own it takes, in the scarcer of the two. */
 export function sizeOf({ input, demands, hosts }: State, vm: number): number {
   const host = hosts[input.vms[vm]?.host ?? 0]?.host;
   if (host === undefined) return 0;
-  return Math.max((demands[vm]?.mean ?? 0) / host.cores, (input.vms[vm]?.memoryBytes ?? 0) / host.memoryBytes);
+  const byCores = shareOf(demands[vm]?.mean ?? 0, host.cores);
+  return Math.max(byCores, shareOf(input.vms[vm]?.memoryBytes ?? 0, host.memoryBytes));
 }
 
 /**
  * Where a VM goes: on the most efficient kind of host in use that has room, where it leaves least of it; else on the most
  * efficient one that can be switched on; null where there is none.
  */
-export function bestHost(state: State, vm: number, from: number, wake: boolean): PlannedHost | null {
+export function bestHost(state: State, vm: number, from: PlannedHost): PlannedHost | null {
   let best: PlannedHost | null = null;
   let bestSlack = Number.POSITIVE_INFINITY;
   for (const to of state.byEfficiency) {
     if (best !== null && to.wattsPerVm > best.wattsPerVm) break;
-    if (!to.on || to.gives || to.index === from || to.host.closed === true) continue;
+    if (!to.on || to.gives || to === from) continue;
     const slack = slackWith(state, vm, to);
     if (slack === null || slack >= bestSlack || !state.input.fits(vm, to.index, state.placement)) continue;
-    [best, bestSlack] = [to, slack];
+    best = to;
+    bestSlack = slack;
   }
-  if (best !== null || !wake) return best;
-  const asleep = state.byEfficiency.find(
-    (to) =>
-      !to.on &&
-      to.host.bootJoules !== undefined &&
-      to.host.closed !== true &&
-      slackWith(state, vm, to) !== null &&
-      state.input.fits(vm, to.index, state.placement),
-  );
-  return asleep ?? null;
+  return best ?? state.byEfficiency.find((to) => isWakeable(state, vm, to)) ?? null;
 }
+
+const isWakeable = (state: State, vm: number, to: PlannedHost): boolean =>
+  !to.on &&
+  to.host.bootJoules !== undefined &&
+  slackWith(state, vm, to) !== null &&
+  state.input.fits(vm, to.index, state.placement);

@@ -7,6 +7,7 @@ export type ConsolidationHost = {
   memoryBytes: number;
   /** At equal steps of load from idle to all cores busy; off it draws nothing. */
   watts: readonly number[];
+  /** A host with VMs is on whatever this says. */
   on: boolean;
   /** Joules to switch it on; absent: it stays off where it is off. */
   bootJoules?: number;
@@ -32,7 +33,10 @@ export type ConsolidationVm = {
 export type ConsolidationInput = {
   hosts: readonly ConsolidationHost[];
   vms: readonly ConsolidationVm[];
-  /** Hard constraints beyond cores and memory. `placement`: the host of each VM with what is planned so far. */
+  /**
+   * Hard constraints beyond cores and memory. `placement`: the host of each VM with what is planned so far. It is also asked of the
+   * host where a VM is: false there means that it must leave.
+   */
   fits: (vm: number, host: number, placement: readonly number[]) => boolean;
 };
 
@@ -46,7 +50,7 @@ export type ConsolidationParameters = {
   priorSamples: number;
   /** A host is relieved if it needs more than this share of its cores, and then until it needs no more than `fillRatio`. */
   relieveRatio: number;
-  /** No host is filled beyond this share of its cores. */
+  /** No host is filled beyond this share of its cores; at most `relieveRatio`. */
   fillRatio: number;
   /** A VM that was moved less than this ago is not moved to save energy. */
   cooldownMs: number;

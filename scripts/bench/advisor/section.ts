@@ -1,0 +1,11 @@
+// A section of the advisor's bench: it reports its figures and prints its own table on stderr.
+
+export type BenchOptions = {
+  /** The folder of PlanetLab traces, and the days of it that are wanted; none: all. */
+  planetlab?: string;
+  days: readonly string[];
+};
+
+export type Section = { cases: readonly string[]; run: (options: BenchOptions) => void | Promise<void> };
+
+export const say = (text: string): void => console.error(text);

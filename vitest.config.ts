@@ -12,7 +12,7 @@ export default defineConfig({
           name: "node",
           // Thousands of drawn clusters take their time on machines that others use too.
           testTimeout: 30_000,
-          include: ["adapters", "agent", "house", "model"].map((folder) => `test/${folder}/**/*.test.ts`),
+          include: ["adapters", "agent", "bench", "house", "model"].map((folder) => `test/${folder}/**/*.test.ts`),
           exclude: ["test/agent/qmp/real.test.ts"],
         },
       },

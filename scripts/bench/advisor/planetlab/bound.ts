@@ -39,7 +39,7 @@ export function hostsByMemory(vms: readonly Pick<SimVm, "memoryMegabytes">[], ho
     sums.push(
       sizes.reduce((sum, size) => sum + (Number.isInteger(size * (k + 1)) ? size : Math.floor((k + 1) * size) / k), 0),
     );
-  return Math.ceil(Math.max(...sums) - 1e-9);
+  return Math.max(0, Math.ceil(Math.max(...sums) - 1e-9));
 }
 
 /** Watts a MIPS above idle, of the line from idle under the whole table. */

@@ -4,8 +4,8 @@ import { bestHost, type PlannedHost, put, shareOf, sizeOf, type State, wake, wat
 import type { ConsolidationMove, NotDrained } from "./types.ts";
 
 /**
- * Adds to the moves. The least efficient hosts first; of those the ones with the biggest VMs, which find room only while others
- * have not taken it; of those the emptiest.
+ * Adds to the moves. The least efficient hosts first; of those the ones with the biggest VMs by memory, which find room only
+ * while others have not taken it; of those the emptiest.
  */
 export function drain(state: State, moves: ConsolidationMove[]): { emptied: number[]; notDrained: NotDrained[] } {
   const emptied: number[] = [];
@@ -36,7 +36,8 @@ export function drain(state: State, moves: ConsolidationMove[]): { emptied: numb
 const fullnessOf = ({ mean, heldBytes, host }: PlannedHost): number =>
   Math.max(shareOf(mean, host.cores), shareOf(heldBytes, host.memoryBytes));
 
-const biggestOf = (state: State, { vms }: PlannedHost): number => Math.max(...vms.map((vm) => sizeOf(state, vm)));
+const biggestOf = ({ input }: State, { vms, host }: PlannedHost): number =>
+  Math.max(...vms.map((vm) => shareOf(input.vms[vm]?.memoryBytes ?? 0, host.memoryBytes)));
 
 /** The moves, with the state as if they were made; or why none, with the state as it was. */
 function emptiedBy(state: State, from: PlannedHost, movesLeft: number): ConsolidationMove[] | NotDrained {

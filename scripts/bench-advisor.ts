@@ -1,10 +1,11 @@
 // `npm run bench:advisor`: how good the advisor's decisions are, against the published policies. JSON lines on stdout, tables on
 // stderr.
 import { parseArgs } from "node:util";
+import { forecastSections } from "./bench/advisor/forecast-section.ts";
 import { planetlabSection } from "./bench/advisor/planetlab/section.ts";
 import { say, type Section } from "./bench/advisor/section.ts";
 
-const SECTIONS: readonly Section[] = [planetlabSection];
+const SECTIONS: readonly Section[] = [planetlabSection, ...forecastSections];
 const CASES = SECTIONS.flatMap(({ cases }) => cases);
 
 const HELP = `usage: npm run bench:advisor -- [options]

@@ -9,7 +9,8 @@ import { packFrame } from "../worker/model/telemetry/packed/frame.ts";
 import { readPacked } from "../worker/model/telemetry/packed/read.ts";
 import { rawContent, unpack } from "../worker/model/telemetry/stored-chunk.ts";
 import { parametersOf, world } from "../test/support/world.ts";
-import { cpuMs, printTable, report, seeded } from "./bench/report.ts";
+import { randomOf } from "../worker/model/forecast/random.ts";
+import { cpuMs, printTable, report } from "./bench/report.ts";
 import { DEFAULT_SEED, hostLoad } from "./bench/telemetry/workload.ts";
 
 const NOW = 1_795_399_200_000;
@@ -92,7 +93,7 @@ function benchAdvisor(): void {
     [6, 40],
     [100, 2000],
   ] as const) {
-    const random = seeded(hosts);
+    const random = randomOf(hosts);
     const hostIds = Array.from({ length: hosts }, (_, index) => `hv-${String(index).padStart(3, "0")}`);
     // Every tenth host is loaded twice as much as the others.
     const on = (index: number): string =>

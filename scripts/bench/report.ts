@@ -31,8 +31,10 @@ export function report(figure: Figure): void {
   console.log(JSON.stringify({ ...figure, value: Number(figure.value.toPrecision(4)) }));
 }
 
-export function printTable(): void {
-  const cells = rows.map((row) => [
+/** `only`: the figures of this case, in place of all. */
+export function printTable(only?: string): void {
+  const shown = only === undefined ? rows : rows.filter((row) => row.case === only);
+  const cells = shown.map((row) => [
     row.bench,
     row.case,
     row.track ?? row.load ?? row.day ?? "",

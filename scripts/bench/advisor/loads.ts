@@ -1,5 +1,5 @@
 // CPU loads for benches of forecasts: single PlanetLab VMs, and hosts of twenty of them.
-import { seeded } from "../report.ts";
+import { randomOf } from "../../../worker/model/forecast/random.ts";
 import { daysIn, readDay, SAMPLES } from "./planetlab/traces.ts";
 
 /** On these days constants were chosen; what is published was measured on the others. */
@@ -24,7 +24,7 @@ export function loadsOf({ planetlab, seed = 7, chosenOn = false }: LoadOptions):
   const host: number[][] = [];
   const vm: number[][] = [];
   for (const day of days) {
-    const random = seeded(seed);
+    const random = randomOf(seed);
     const shuffled = readDay(planetlab, day)
       .map((trace) => ({ ratios: [...trace.subarray(0, SAMPLES)], key: random() }))
       .toSorted((a, b) => a.key - b.key)

@@ -1,5 +1,5 @@
 // A cluster of hosts with 20 VMs each, as their agents tell of it: one host in eight is hot.
-import { seeded } from "../report.ts";
+import { randomOf } from "../../../worker/model/forecast/random.ts";
 
 const GIB = 2 ** 30;
 const VMS = 20;
@@ -76,7 +76,7 @@ const VM_BASE = {
 
 /** A batch of a host: `steps` samples that end at `until`, ms since 1970. */
 export function batchOf(host: number, until: number, steps: number): string {
-  const random = seeded(host * 7919 + Math.floor(until / STEP_MS));
+  const random = randomOf(host * 7919 + Math.floor(until / STEP_MS));
   const place = host % HOT_EVERY === 0 ? 1 : 0;
   const digits = (value: number): number => (value > 1e6 ? Math.round(value) : Number(value.toFixed(3)));
   const columns = (base: Record<string, readonly [number, number]>) =>

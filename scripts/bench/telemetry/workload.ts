@@ -1,6 +1,6 @@
 // The reference workload: hypervisors of 20 VMs each, 20 series of the host and 12 of every VM, one scrape in 15 s. The
 // same seed gives the same values on every machine, so that one run can be compared with another one's stored bytes.
-import { seeded } from "../report.ts";
+import { randomOf } from "../../../worker/model/forecast/random.ts";
 import { type Hypervisor, hostProcess, nothingDone, vmProcess } from "./processes.ts";
 
 export const STEP_MS = 15_000;
@@ -70,7 +70,7 @@ export function hostLoad(index: number, { seed, from, steps }: Span): HostLoad {
 }
 
 function loadFromZero(index: number, seed: number, steps: number): HostLoad {
-  const random = seeded(seed + index * 7919);
+  const random = randomOf(seed + index * 7919);
   const phase = Math.floor(random() * STEP_MS);
   const late = Array.from({ length: steps }, () => (random() < 0.1 ? Math.floor(random() * 5) - 2 : 0));
   const sums = Array.from({ length: steps }, nothingDone);

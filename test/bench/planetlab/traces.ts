@@ -1,5 +1,5 @@
 // Traces for the tests of the PlanetLab benchmark.
-import { seeded } from "../../../scripts/bench/report.ts";
+import { randomOf } from "../../../worker/model/forecast/random.ts";
 import { SAMPLES, type Trace, traceOf } from "../../../scripts/bench/advisor/planetlab/traces.ts";
 
 /** Stretches of whole percentages; the last one lasts to the end of the day. */
@@ -10,7 +10,7 @@ export function steady(...stretches: [percent: number, samples?: number][]): Tra
 
 /** A day of VMs that stray around a level of their own, with an hour of nothing now and then. */
 export function synthetic(vms: number, seed: number): Trace[] {
-  const random = seeded(seed);
+  const random = randomOf(seed);
   return Array.from({ length: vms }, () => {
     const level = 40 * random() ** 2;
     let idleUntil = 0;

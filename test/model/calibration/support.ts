@@ -1,5 +1,5 @@
 // Outcomes of a cluster, but for what is told.
-import { seeded } from "../../../scripts/bench/report.ts";
+import { randomOf } from "../../../worker/model/forecast/random.ts";
 import type { CalibrationOutcome } from "../../../worker/model/calibration/types.ts";
 
 type Told = Partial<Omit<CalibrationOutcome, "measured">> & { measured?: Partial<CalibrationOutcome["measured"]> };
@@ -34,7 +34,7 @@ export function outcomeWith({ measured, ...told }: Told = {}): CalibrationOutcom
 
 /** Standard normal numbers (Box and Muller). */
 export function normals(seed: number): () => number {
-  const random = seeded(seed);
+  const random = randomOf(seed);
   return () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 

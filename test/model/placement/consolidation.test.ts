@@ -10,7 +10,7 @@ import type {
   ConsolidationParameters,
   ConsolidationVm,
 } from "../../../worker/model/placement/consolidation/types.ts";
-import { seeded } from "../../../scripts/bench/report.ts";
+import { randomOf } from "../../../worker/model/forecast/random.ts";
 
 const SEED = 20_261_126;
 const WATTS = [100, 150, 200];
@@ -164,7 +164,7 @@ describe("any cluster", () => {
 
 /** Moves over a day of loads that stray, a plan every five minutes, each carried out at once. */
 function movesOfDay(change: Partial<ConsolidationParameters>): number {
-  const random = seeded(7);
+  const random = randomOf(7);
   const hosts = Array.from({ length: 12 }, () => hostOf());
   let vms = Array.from({ length: 60 }, (_, index) => vmOf(index % 12, 1, { recentCores: [random() * 2] }));
   let moves = 0;

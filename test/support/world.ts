@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import type { HostLoad, Reservation, Snapshot, SnapshotHost, SnapshotVm, VmLoad } from "../../worker/model/cluster.ts";
 import type { Disk, VmState } from "../../worker/model/wire/inventory.ts";
+import type { PlacementRule } from "../../worker/model/placement/rules.ts";
 import { planParameters, type PlanParameters } from "../../worker/model/placement/types.ts";
 import { GIB, MIB, MINUTE_MS, SECOND_MS } from "../../worker/model/units.ts";
 
@@ -31,6 +32,7 @@ export type WorldSpec = {
   reservations?: Partial<Reservation>[];
   /** VM name → how long ago its last migration ended, in ms. */
   movedMsAgo?: Record<string, number>;
+  rules?: PlacementRule[];
 };
 
 /** The UUID that a VM of this name gets: the same in every world. */
@@ -94,7 +96,7 @@ function hostOf(hostId: string, spec: HostSpec, vms: SnapshotVm[]): SnapshotHost
 }
 
 /** A cluster from what is stated: hosts of 16 cores and 64 GiB heard 5 s ago, VMs of 4 vCPUs and 4 GiB that run. */
-export function world({ hosts, vms = {}, reservations = [], movedMsAgo = {} }: WorldSpec): Snapshot {
+export function world({ hosts, vms = {}, reservations = [], movedMsAgo = {}, rules = [] }: WorldSpec): Snapshot {
   const specs = Object.entries(vms);
   for (const [name, { on }] of specs) if (!(on in hosts)) throw new Error(`${name} is on ${on}: state that host too`);
   return {
@@ -116,6 +118,7 @@ export function world({ hosts, vms = {}, reservations = [], movedMsAgo = {} }: W
       cpuCores: 1,
       ...stated,
     })),
+    ...(rules.length > 0 ? { rules } : {}),
     lastMovedAt: Object.fromEntries(Object.entries(movedMsAgo).map(([name, ms]) => [uuidOf(name), AT - ms])),
   };
 }

@@ -16,7 +16,12 @@ export const ruleRoutes = createRouter()
       summary: "State a placement rule: who belongs together, who apart, who on which hosts",
       middleware: idempotent,
       request: { body: jsonBody(newRule) },
-      responses: { 201: jsonAnswer("The rule; plans made from now on keep it", storedRule) },
+      responses: {
+        201: jsonAnswer(
+          "The rule; plans made from now on keep it where it is hard, a soft one does not weigh yet",
+          storedRule,
+        ),
+      },
     }),
     async (c) => c.json(await createRule(c.var.deps, c.var.principal, c.req.valid("json")), 201),
   )

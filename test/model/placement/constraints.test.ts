@@ -5,6 +5,7 @@ import type { Rejection } from "../../../worker/model/placement/types.ts";
 import { GIB } from "../../../worker/model/units.ts";
 import { parametersOf, world } from "../../support/world.ts";
 import { allowed, type Case, refused } from "./constraint-cases.ts";
+import { allowedByRule, refusedByRule } from "./rule-cases.ts";
 
 function rejectionsOf({ vm, from, to, others, world: more, parameters }: Case): Rejection[] {
   const snapshot = world({
@@ -18,17 +19,20 @@ function rejectionsOf({ vm, from, to, others, world: more, parameters }: Case): 
 }
 
 describe("hard constraints", () => {
-  test.each(refused)("refuses $name, with its numbers and a sentence", ({ rejection, says, ...question }) => {
-    const rejections = rejectionsOf(question);
-    expect(rejections).toHaveLength(1);
-    const [only] = rejections as [Rejection];
-    const { available, ...exact } = rejection;
-    expect(only).toMatchObject(exact);
-    expect(only.available ?? 0).toBeCloseTo(available ?? only.available ?? 0, 6);
-    expect(only.detail).toContain(says);
-  });
+  test.each([...refused, ...refusedByRule])(
+    "refuses $name, with its numbers and a sentence",
+    ({ rejection, says, ...question }) => {
+      const rejections = rejectionsOf(question);
+      expect(rejections).toHaveLength(1);
+      const [only] = rejections as [Rejection];
+      const { available, ...exact } = rejection;
+      expect(only).toMatchObject(exact);
+      expect(only.available ?? 0).toBeCloseTo(available ?? only.available ?? 0, 6);
+      expect(only.detail).toContain(says);
+    },
+  );
 
-  test.each(allowed)("lets pass $name", (question) => {
+  test.each([...allowed, ...allowedByRule])("lets pass $name", (question) => {
     expect(rejectionsOf(question)).toEqual([]);
   });
 

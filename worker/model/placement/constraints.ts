@@ -11,6 +11,7 @@ import {
   vmCoresAtMost,
   whyUnknown,
 } from "./state.ts";
+import { ruleObjection } from "./rule-objection.ts";
 import { storageObjection } from "./storage.ts";
 import type { PlanParameters, Rejection } from "./types.ts";
 
@@ -106,6 +107,12 @@ const arrivingChecks: readonly ((question: Moving) => Rejection | null)[] = [
     if (parameters.hostIds?.includes(hostId) !== true) return null;
     return { hostId, constraint: "host-being-evacuated", detail: `${hostId} is being evacuated itself.` };
   },
+  function notInMaintenance({ to: { hostId, maintenance } }) {
+    if (maintenance === undefined) return null;
+    const until = maintenance.until === undefined ? "" : ` until ${new Date(maintenance.until).toISOString()}`;
+    const detail = `${hostId} is in maintenance${until} (${maintenance.reason}): end it to let VMs in.`;
+    return { hostId, constraint: "host-maintenance", detail };
+  },
   function destinationPermits({ to: { hostId, policy } }) {
     if (policy?.in !== false) return null;
     const detail = `the agent of ${hostId} lets no VM in: its local policy must permit \`in\`.`;
@@ -140,6 +147,7 @@ const arrivingChecks: readonly ((question: Moving) => Rejection | null)[] = [
   ({ vm, from, to }) => storageObjection(vm, from, to),
   hugepagesFit,
   antiAffinityHolds,
+  ({ snapshot, vm, from, to, parameters }) => ruleObjection(snapshot, vm, from, to, parameters),
 ];
 
 function managed({ hostId, managedBy }: SnapshotHost): Rejection | null {

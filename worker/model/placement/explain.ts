@@ -8,7 +8,12 @@ import type { PlanContent, PlanParameters, Rejection } from "./types.ts";
 const HOSTS_LISTED_MAX = 16;
 
 /** Hosts that are out of the question, whatever room they may have. */
-const OUT: readonly Rejection["constraint"][] = ["host-unknown", "host-stale", "host-being-evacuated"];
+const OUT: readonly Rejection["constraint"][] = [
+  "host-unknown",
+  "host-stale",
+  "host-being-evacuated",
+  "host-maintenance",
+];
 
 /**
  * How near a host is to taking the VM: 3 it only lost, 2 it has the room and no mechanism gets there, 0 to 1 the share of

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { SnapshotHost, SnapshotVm } from "../../../worker/model/cluster.ts";
-import { immovable, rejectionsFor } from "../../../worker/model/placement/constraints.ts";
+import { rejectionsFor, stayingReasons } from "../../../worker/model/placement/constraints.ts";
+import { createWorld } from "../../../worker/model/placement/create-world.ts";
+
 import type { Rejection } from "../../../worker/model/placement/types.ts";
 import { GIB } from "../../../worker/model/units.ts";
 import { parametersOf, world } from "../../support/world.ts";
@@ -42,14 +44,12 @@ describe("hard constraints", () => {
       vm: { pinned: true, memoryBytes: 63 * GIB, nics: [{ network: "dmz" }] },
       to: { networks: ["lan"], policy: { in: false, out: true } },
     });
-    expect(rejections.map(({ constraint }) => constraint)).toEqual(["pinned", "host-policy", "memory", "network"]);
+    expect(rejections.map(({ constraint }) => constraint)).toEqual(["pinned", "host-policy", "network", "memory"]);
   });
 
   test("what keeps a VM is known without a destination", () => {
     const snapshot = world({ hosts: { "hv-01": {} }, vms: { app: { on: "hv-01", pinned: true, blockers: ["sev"] } } });
-    const [host] = snapshot.hosts as [SnapshotHost];
-    const [app] = host.vms as [SnapshotVm];
-    const found = immovable(app, host, snapshot, parametersOf()).map(({ constraint }) => constraint);
+    const found = stayingReasons(createWorld(snapshot, parametersOf()), 0).map(({ constraint }) => constraint);
     expect(found).toEqual(["pinned", "blocker"]);
   });
 });

@@ -25,7 +25,8 @@ export function breachesOf(snapshot: Snapshot, parameters: PlanParameters, plan:
     breaches.push(...breachesOfMove(snapshot, parameters, where, move).map((what) => `move ${move.n}: ${what}`));
     where.set(move.vm, move.toHostId);
   });
-  if (new Set(plan.moves.map(({ vm }) => vm)).size < plan.moves.length) breaches.push("a VM is moved twice");
+  const final = plan.moves.filter(({ parking }) => !parking);
+  if (new Set(final.map(({ vm }) => vm)).size < final.length) breaches.push("a VM is moved twice");
   if (plan.moves.length > parameters.movesMax) breaches.push("more moves than movesMax");
   return breaches;
 }
@@ -45,7 +46,7 @@ function breachesOfMove(snapshot: Snapshot, parameters: PlanParameters, where: W
     "destination is not evacuated": parameters.hostIds?.includes(to.hostId) !== true,
     "memory fits": memoryFits(snapshot, parameters, to, vm, there),
     "CPU fits": cpuFits(snapshot, parameters, where, to, vm),
-    "VM may move": mayMove(snapshot, parameters, vm),
+    "VM may move": mayMove(snapshot, parameters, vm, from),
     "destination is alike": isAlike(vm, from, to),
     "networks are there": (vm.nics ?? []).every(({ network }) => to.networks?.includes(network) === true),
     "disks are shared": (vm.disks ?? []).every(
@@ -95,10 +96,22 @@ function cpuFits(
   return used <= to.cpu.cores * cpuRatioMax + 1e-6;
 }
 
-function mayMove({ at, reservations, lastMovedAt }: Snapshot, { cooldownMs }: PlanParameters, vm: SnapshotVm): boolean {
-  const rested = at - (lastMovedAt[vm.uuid] ?? 0) >= cooldownMs;
+function mayMove(
+  { at, reservations, lastMovedAt }: Snapshot,
+  { cooldownMs, hostIds }: PlanParameters,
+  vm: SnapshotVm,
+  from: SnapshotHost,
+): boolean {
+  const isEmptied = hostIds?.includes(from.hostId) === true || from.maintenance !== undefined;
+  const rested = isEmptied || at - (lastMovedAt[vm.uuid] ?? 0) >= cooldownMs;
   const migrating = reservations.some(({ vmUuid }) => vmUuid === vm.uuid);
-  return vm.state === "running" && vm.pinned !== true && (vm.blockers ?? []).length === 0 && rested && !migrating;
+  return (
+    vm.state === "running" &&
+    (isEmptied || vm.pinned !== true) &&
+    (vm.blockers ?? []).length === 0 &&
+    rested &&
+    !migrating
+  );
 }
 
 function isAlike(vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost): boolean {

@@ -18,7 +18,7 @@ export const refusedByRule: Refused[] = [
       rules: [{ ...hard, kind: "host-affinity", vms: { uuids: [uuidOf("app")] }, hosts: { hostIds: ["hv-01"] } }],
     },
     rejection: { constraint: "host-affinity", hostId: "hv-02" },
-    says: "every host but hv-01",
+    says: "keeps app on hv-01",
   },
   {
     name: "a host that a rule forbids, by its label",

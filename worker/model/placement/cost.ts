@@ -129,21 +129,20 @@ export type MoveCost =
   | { possible: true; estimate: MechanismEstimate; parameters: MigrationParameters; reasons: string[] }
   | { possible: false; rejection: Rejection };
 
-/** Costs moves of one plan. Moves that look alike to the cost models are estimated once. */
-export type Costing = (state: Snapshot, vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost) => MoveCost;
-
 /**
- * `plannedPeers`: moves of the same plan that may run beside each one; the migrations that run now on either host are
- * added.
+ * Costs moves of one plan. `beside`: moves of the same plan that run beside it; the migrations that run now on either host
+ * are added. Moves that look alike to the cost models are estimated once.
  */
-export function costingFor(parameters: PlanParameters, plannedPeers: number): Costing {
+export type Costing = (vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost, beside: number) => MoveCost;
+
+export function costingFor(snapshot: Snapshot, parameters: PlanParameters): Costing {
   const answers = new Map<string, EstimateAnswer>();
-  return (state, vm, from, to) => {
+  return (vm, from, to, beside) => {
     const ends = [from.hostId, to.hostId];
-    const running = state.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
-    const input = estimateInputFor(state, vm, from, to, parameters, running.length + plannedPeers);
+    const running = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
+    const input = estimateInputFor(snapshot, vm, from, to, parameters, running.length + beside);
     const key = JSON.stringify(input);
-    const answer = answers.get(key) ?? estimateMigration(input, learnedIn(state));
+    const answer = answers.get(key) ?? estimateMigration(input, learnedIn(snapshot));
     answers.set(key, answer);
     const { recommended } = answer;
     const estimate = answer.estimates.find(({ mechanism }) => mechanism === recommended?.mechanism);
@@ -152,6 +151,10 @@ export function costingFor(parameters: PlanParameters, plannedPeers: number): Co
       : { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
   };
 }
+
+/** Moves of a plan that may run beside each one. */
+export const plannedPeers = (moves: number, { concurrencyPerHost, concurrencyPerCluster }: PlanParameters): number =>
+  Math.max(0, Math.min(moves, concurrencyPerHost, concurrencyPerCluster) - 1);
 
 function noMechanism(vm: SnapshotVm, to: SnapshotHost, answer: EstimateAnswer): Rejection {
   const refusals = answer.estimates.map(

@@ -40,3 +40,12 @@ export function listed(names: readonly string[]): string {
   const rest = names.length - LISTED_MAX;
   return rest <= 0 ? names.join(", ") : `${names.slice(0, LISTED_MAX).join(", ")} and ${rest} more`;
 }
+
+export function rate(bytesPerSecond: number): string {
+  return `${size(bytesPerSecond)}/s`;
+}
+
+/** An amount of the prices' currency. */
+export function money(amount: number): string {
+  return Math.abs(amount) < 0.1 ? amount.toFixed(4) : amount.toFixed(2);
+}

@@ -1,23 +1,21 @@
-// The advisor's door: the strategies, and a plan for a goal.
+// The advisor: plans from snapshots. Pure, and the same question always gets the same answer.
 import type { Snapshot } from "../cluster.ts";
 import type { InputProblem } from "../migration/types.ts";
-import { balance } from "./balance.ts";
 import { permittedMechanisms } from "./cost.ts";
-import { evacuate } from "./evacuate.ts";
+import { decide } from "./engine.ts";
+import { planOf } from "./plan.ts";
+import { strategiesFor } from "./registry.ts";
 import { hostById } from "./state.ts";
 import type { Goal, PlanContent, PlanParameters } from "./types.ts";
 
-/** Every strategy. The first of a goal is the one that a plan uses. */
-export const strategies = [evacuate, balance] as const;
-
-const strategyOf = { evacuate, balance } satisfies Record<Goal, (typeof strategies)[number]>;
+export { strategies } from "./registry.ts";
 
 /**
  * The plan for a goal. Pure: the same snapshot and parameters give the same bytes as `canonicalJson`, whatever the order
  * in which hosts and VMs stand in the snapshot. Ask `checkPlanRequest` first.
  */
 export function buildPlan(snapshot: Snapshot, goal: Goal, parameters: PlanParameters): PlanContent {
-  return strategyOf[goal].propose(snapshot, parameters);
+  return planOf(decide(snapshot, goal, parameters));
 }
 
 /**
@@ -27,14 +25,10 @@ export function buildPlan(snapshot: Snapshot, goal: Goal, parameters: PlanParame
 export function checkPlanRequest(snapshot: Snapshot, goal: Goal, parameters: PlanParameters): InputProblem[] {
   const problems: InputProblem[] = [];
   const { hostIds } = parameters;
-  if (goal === "evacuate" && hostIds === undefined) {
-    problems.push({ path: "hostIds", message: "evacuate needs the hosts to be emptied: give hostIds" });
-  }
-  if (goal !== "evacuate" && hostIds !== undefined) {
-    problems.push({
-      path: "hostIds",
-      message: `${goal} looks at the whole cluster: leave hostIds out, or use evacuate`,
-    });
+  const goals = [goal, ...parameters.next.map((stage) => stage.goal)];
+  if (hostIds !== undefined && !goals.includes("evacuate")) {
+    const message = `${goal} looks at the whole cluster: leave hostIds out, or use evacuate`;
+    problems.push({ path: "hostIds", message });
   }
   hostIds?.forEach((hostId, index) => {
     if (hostById(snapshot, hostId) !== undefined) return;
@@ -45,5 +39,17 @@ export function checkPlanRequest(snapshot: Snapshot, goal: Goal, parameters: Pla
     const message = "only post-copy mechanisms are asked for and postCopyPermitted is false: change one of them";
     problems.push({ path: "mechanisms", message });
   }
-  return problems;
+  return [...problems, ...strategyProblems(goal, parameters)];
+}
+
+function strategyProblems(goal: Goal, { strategy, next }: PlanParameters): InputProblem[] {
+  const stages = [
+    { goal, strategy, path: "strategy" },
+    ...next.map((stage, index) => ({ ...stage, path: `next.${index}.strategy` })),
+  ];
+  return stages.flatMap(({ goal: asked, strategy: named, path }) => {
+    const able = strategiesFor(asked);
+    if (named === undefined || able.includes(named)) return [];
+    return [{ path, message: `${named} does not serve the goal ${asked}: use ${able.join(", ")}` }];
+  });
 }

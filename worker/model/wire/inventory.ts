@@ -42,6 +42,8 @@ export const vmInventory = z
     machineType: z.string().max(64).optional(),
     hugepageBytes: z.int().positive().optional(),
     pinned: z.boolean().optional(),
+    /** All its memory must come from one NUMA node. */
+    numaBound: z.boolean().optional(),
     disks: z.array(disk).max(64).optional(),
     nics: z
       .array(z.strictObject({ network: z.string().min(1).max(128) }))
@@ -102,6 +104,13 @@ export const hostFacts = z.strictObject({
   networks: z.array(z.string().min(1).max(128)).max(1024).optional(),
   /** Payload rate of the migration NIC, when nothing else uses it. */
   migration: z.strictObject({ bytesPerSecond, rttMs: z.number().min(0).optional() }).optional(),
+  /** What the guests' network cards and disks can do; absent: not known, and never in the way of a move. */
+  capacity: z
+    .strictObject({
+      networkBytesPerSecond: bytesPerSecond.optional(),
+      diskBytesPerSecond: bytesPerSecond.optional(),
+    })
+    .optional(),
   power: powerModel.optional(),
   rack: z.string().max(128).optional(),
   zone: z.string().max(128).optional(),

@@ -1,0 +1,171 @@
+// From a snapshot to a plan: detect → propose → cost → select → schedule. Each goal begins where the one before has ended.
+import type { Snapshot } from "../cluster.ts";
+import { costingFor, type MoveCost, plannedPeers } from "./cost.ts";
+import { findingsOf } from "./findings.ts";
+import { migrationCost, withCost } from "./gain.ts";
+import { strategyFor } from "./registry.ts";
+import { type Schedule, schedule } from "./schedule.ts";
+import { type Counted, countedBy, type Means, meansOf, stateRate, totalOf } from "./score.ts";
+import { type Chosen, type Refused, select } from "./select.ts";
+import type { Finding, StrategyAnswer } from "./strategy.ts";
+import type { Goal, PlanContent, PlanParameters, StrategyName } from "./types.ts";
+import { createWorld } from "./create-world.ts";
+import { copyWorld, place, type World } from "./world.ts";
+
+/** What came of a goal. */
+export type StageResult = {
+  goal: Goal;
+  strategy: StrategyName;
+  findings: Finding[];
+  answer: StrategyAnswer;
+  refused: Refused[];
+};
+
+/** Everything that a plan is told from. */
+export type Outcome = {
+  start: World;
+  end: World;
+  counted: Counted;
+  means: Means;
+  stages: StageResult[];
+  scheduled: Schedule<Chosen>;
+  cutShort: boolean;
+  bound: PlanContent["bound"];
+};
+
+type Budget = { left: number };
+
+/** Decides. Ask `checkPlanRequest` first. */
+export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameters): Outcome {
+  const start = createWorld(snapshot, parameters);
+  const counted = countedBy(goal, parameters);
+  const budget: Budget = { left: parameters.evaluationsMax };
+  const goals = [{ goal, strategy: parameters.strategy }, ...parameters.next];
+  const world = copyWorld(start);
+  const costOf = costs(start);
+  const chosen: Chosen[] = [];
+  const stages: StageResult[] = [];
+  for (const stage of goals) {
+    const result = runStage({ world, stage, chosen, budget, costOf });
+    stages.push(result.stage);
+    chosen.push(...result.chosen);
+  }
+  const scheduled = besideEachOther(start, schedule(start, chosen));
+  // What no order makes possible is not done, nor counted.
+  for (const { step } of scheduled.impossible) place(world, step.vm, start.hostOf[step.vm] ?? 0);
+  return {
+    start,
+    end: world,
+    counted,
+    means: meansOf(start),
+    stages,
+    scheduled,
+    cutShort: budget.left <= 0,
+    bound: stages[0]?.answer.bound ?? null,
+  };
+}
+
+type StageInput = {
+  world: World;
+  stage: { goal: Goal; strategy?: StrategyName | undefined };
+  chosen: readonly Chosen[];
+  budget: Budget;
+  costOf: (vm: number, from: number, to: number) => MoveCost;
+};
+
+function runStage({ world, stage, chosen, budget, costOf }: StageInput): { stage: StageResult; chosen: Chosen[] } {
+  const { parameters } = world;
+  const counted = countedBy(stage.goal, parameters);
+  const means = meansOf(world);
+  const findings = findingsOf(world);
+  const strategy = strategyFor(stage.goal, stage.strategy);
+  const answer = strategy.propose({
+    world: copyWorld(world),
+    goal: stage.goal,
+    counted,
+    means,
+    findings,
+    fixed: new Set(chosen.map(({ vm }) => vm)),
+    costOf: (vm, to) => {
+      const cost = costOf(vm, world.hostOf[vm] ?? 0, to);
+      return cost.possible ? migrationCost(cost.estimate, parameters) : null;
+    },
+    obstacleOf: (vm, to) => {
+      const cost = costOf(vm, world.hostOf[vm] ?? 0, to);
+      return cost.possible ? null : cost.rejection;
+    },
+    isSpent: (evaluations) => {
+      budget.left -= evaluations;
+      return budget.left <= 0;
+    },
+  });
+  const selected = select(
+    {
+      world,
+      counted,
+      means,
+      now: totalOf(stateRate(world, counted, means)),
+      costOf,
+      movesMax: parameters.movesMax - chosen.length,
+      bundlesBefore: Math.max(0, ...chosen.map(({ gain }) => gain.bundle)),
+    },
+    answer.proposals,
+  );
+  return {
+    stage: { goal: stage.goal, strategy: strategy.name, findings, answer, refused: selected.refused },
+    chosen: selected.chosen,
+  };
+}
+
+/**
+ * The moves costed once more, with those that really run beside each: they were chosen as if as many as may run at once did.
+ */
+function besideEachOther(start: World, scheduled: Schedule<Chosen>): Schedule<Chosen> {
+  const { snapshot, parameters, vms, hosts } = start;
+  const costing = costingFor(snapshot, parameters);
+  const again = new Map<Chosen, MoveCost>();
+  for (const wave of Map.groupBy(scheduled.steps, (step) => step.wave).values()) {
+    for (const step of wave) {
+      const ends = [step.from, step.to];
+      const beside = wave.filter((other) => ends.includes(other.from) || ends.includes(other.to)).length - 1;
+      const [vm, from, to] = [vms[step.vm], hosts[step.from], hosts[step.to]];
+      if (vm === undefined || from === undefined || to === undefined || step.parking) continue;
+      again.set(step, costing(vm, from, to, beside));
+    }
+  }
+  const costed = (step: Chosen): Chosen["cost"] => {
+    const cost = again.get(step);
+    return cost?.possible === true ? cost : step.cost;
+  };
+  const spent = new Map<number, number>();
+  for (const step of scheduled.steps) {
+    if (step.parking) continue;
+    const cost = migrationCost(costed(step).estimate, parameters);
+    spent.set(step.gain.bundle, (spent.get(step.gain.bundle) ?? 0) + cost);
+  }
+  const steps = scheduled.steps.map((step) => {
+    if (step.parking) return step;
+    const cost = spent.get(step.gain.bundle) ?? step.gain.cost;
+    return { ...step, cost: costed(step), gain: withCost(step.gain, cost) };
+  });
+  return { ...scheduled, steps };
+}
+
+/** Costs by VM and destination, each asked of the cost models once. */
+function costs(start: World): StageInput["costOf"] {
+  const { snapshot, parameters, vms, hosts } = start;
+  const costing = costingFor(snapshot, parameters);
+  const beside = plannedPeers(Math.min(vms.length, parameters.movesMax), parameters);
+  const known = new Map<number, MoveCost>();
+  return (vm, from, to) => {
+    const key = vm * hosts.length + to;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    const [it, source, target] = [vms[vm], hosts[from], hosts[to]];
+    if (it === undefined || source === undefined || target === undefined)
+      throw new RangeError(`no VM ${vm}, or no host ${from} or ${to}, in this world`);
+    const cost = costing(it, source, target, beside);
+    known.set(key, cost);
+    return cost;
+  };
+}

@@ -1,0 +1,121 @@
+// From what a strategy proposes to what is worth doing: each bundle is costed, and kept where it fits and pays.
+import { fits, mayMove, rejectionsIn } from "./constraints.ts";
+import type { MoveCost } from "./cost.ts";
+import { gainOf, migrationCost, rateAround, whyNotPaying } from "./gain.ts";
+import type { Counted, Means } from "./score.ts";
+import type { Proposal } from "./strategy.ts";
+import type { MoveGain, Rejection } from "./types.ts";
+import { place, type World } from "./world.ts";
+
+type Possible = Extract<MoveCost, { possible: true }>;
+
+export type Chosen = Proposal & { from: number; cost: Possible; gain: MoveGain };
+export type Refused = { vm: number; rejections: Rejection[] };
+
+export type Selection = {
+  /** Changed: what is chosen is made in it. */
+  world: World;
+  counted: Counted;
+  means: Means;
+  /** What the state costs an hour as it is. */
+  now: number;
+  costOf: (vm: number, from: number, to: number) => MoveCost;
+  /** How many more moves the plan may have. */
+  movesMax: number;
+  /** Bundles of earlier goals: numbers go on from there. */
+  bundlesBefore: number;
+};
+
+/**
+ * Keeps the bundles that fit and pay, in their order; a bundle is kept whole or not at all. What does not fit may fit once
+ * others have left, and is tried again; what then still does not is tried as one.
+ */
+export function select(selection: Selection, proposals: readonly Proposal[]): { chosen: Chosen[]; refused: Refused[] } {
+  const chosen: Chosen[] = [];
+  const refused: Refused[] = [];
+  let waiting = [...Map.groupBy(proposals, ({ bundle }) => bundle).values()];
+  const tryAll = (bundles: Proposal[][]): Proposal[][] => {
+    const blocked: Proposal[][] = [];
+    for (const bundle of bundles) {
+      const taken = tryBundle(selection, bundle, selection.bundlesBefore + 1 + chosenBundles(chosen), chosen.length);
+      chosen.push(...taken.chosen);
+      if (taken.isBlocked) blocked.push(bundle);
+      else refused.push(...taken.refused);
+    }
+    return blocked;
+  };
+  for (let before = -1; waiting.length > 0 && chosen.length > before;) {
+    before = chosen.length;
+    waiting = tryAll(waiting);
+  }
+  if (waiting.length > 1) waiting = tryAll([waiting.flat()]);
+  for (const { vm, to } of waiting.flat()) refused.push({ vm, rejections: rejectionsIn(selection.world, vm, to) });
+  return { chosen, refused };
+}
+
+const chosenBundles = (chosen: readonly Chosen[]): number => new Set(chosen.map(({ gain }) => gain.bundle)).size;
+
+/** `isBlocked`: a hard constraint is against it in this state. */
+type Attempt = { chosen: Chosen[]; refused: Refused[]; isBlocked: boolean };
+
+function tryBundle(selection: Selection, bundle: readonly Proposal[], number: number, already: number): Attempt {
+  const { world, counted, means, movesMax } = selection;
+  const all = (rejections: Rejection[], isBlocked = false): Attempt => ({
+    isBlocked,
+    chosen: [],
+    refused: bundle.map(({ vm }) => ({ vm, rejections })),
+  });
+  if (already + bundle.length > movesMax) return all([movesMaxReached(movesMax)]);
+  const origins = bundle.map(({ vm }) => world.hostOf[vm] ?? 0);
+  const touched = new Set([...origins, ...bundle.map(({ to }) => to)]);
+  const vms = bundle.map(({ vm }) => vm);
+  const before = rateAround(world, touched, vms, counted, means);
+  const against = placeAll(world, bundle, origins);
+  if (against !== null) return all(against, true);
+  const after = rateAround(world, touched, vms, counted, means);
+  const costs = bundle.map(({ vm, to }, index) => selection.costOf(vm, origins[index] ?? 0, to));
+  const undo = () => bundle.forEach(({ vm }, index) => place(world, vm, origins[index] ?? 0));
+  const impossible = costs.find((cost) => !cost.possible);
+  if (impossible?.possible === false) {
+    undo();
+    return all([impossible.rejection]);
+  }
+  const possible = costs.filter((cost) => cost.possible);
+  const cost = possible.reduce((sum, { estimate }) => sum + migrationCost(estimate, world.parameters), 0);
+  const mandatory = bundle.every((proposal) => proposal.mandatory);
+  const gain = gainOf(before, after, cost, { bundle: number, mandatory }, world.parameters);
+  const name =
+    bundle.length === 1 ? (world.vms[vms[0] ?? 0]?.name ?? "") : `the ${bundle.length} moves that belong together`;
+  const unpaid = whyNotPaying(gain, selection.now, name, world.parameters);
+  if (unpaid !== null) {
+    undo();
+    return all([unpaid]);
+  }
+  const chosen = bundle.flatMap((proposal, index): Chosen[] => {
+    const costed = possible[index];
+    return costed === undefined ? [] : [{ ...proposal, from: origins[index] ?? 0, cost: costed, gain }];
+  });
+  return { chosen, refused: [], isBlocked: false };
+}
+
+/** Makes all moves; where one does not fit in the state that they make together, undoes them and says what is against it. */
+function placeAll(world: World, bundle: readonly Proposal[], origins: readonly number[]): Rejection[] | null {
+  const staying = bundle.find(({ vm }) => !mayMove(world, vm));
+  if (staying !== undefined) return rejectionsIn(world, staying.vm, staying.to);
+  for (const { vm, to } of bundle) place(world, vm, to);
+  for (const [index, { vm, to }] of bundle.entries()) {
+    place(world, vm, origins[index] ?? 0);
+    const ok = fits(world, vm, to);
+    const against = ok ? [] : rejectionsIn(world, vm, to);
+    place(world, vm, to);
+    if (ok) continue;
+    bundle.forEach((proposal, at) => place(world, proposal.vm, origins[at] ?? 0));
+    return against;
+  }
+  return null;
+}
+
+function movesMaxReached(movesMax: number): Rejection {
+  const detail = `the plan has its ${movesMax} moves: raise movesMax or plan again once they are done.`;
+  return { constraint: "moves-max", detail, required: movesMax + 1, available: movesMax, unit: "moves" };
+}

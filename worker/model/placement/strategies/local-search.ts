@@ -1,0 +1,190 @@
+// Evens out the hosts over all resources by a bounded search: what brings most for its bytes first, then swaps, then chance.
+import { fits, mayMove } from "../constraints.ts";
+import { imbalanceOf } from "../efficacy.ts";
+import { whyStuck } from "../explain.ts";
+import { counted, deviation, percent, ratio, size } from "../format.ts";
+import { type Means, unevennessOf, weightsOf } from "../score.ts";
+import { searchBalance } from "../search/search.ts";
+import type { FoundMove, SearchInput, SearchResult } from "../search/types.ts";
+import type { Finding, Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
+import {
+  arrive,
+  CPU,
+  depart,
+  hostAt,
+  knownHostIndexes,
+  MEMORY,
+  NETWORK,
+  place,
+  ratioOf,
+  RESOURCES,
+  vmAt,
+  type World,
+} from "../world.ts";
+
+export const localSearch: Strategy = {
+  name: "local-search",
+  goals: ["balance"],
+  summary:
+    "Searches for the placement with the least weighted imbalance of all resources, and for the fewest bytes that reach it.",
+  propose(input) {
+    const { world, findings } = input;
+    const hot = findings.filter(({ state }) => state === "hot");
+    const imbalance = imbalanceOf(world);
+    const { imbalanceMax } = world.parameters;
+    if (hot.length === 0 && imbalance <= imbalanceMax)
+      return nothing(
+        `no host is hot (${hottest(world)}) and the imbalance ${deviation(imbalance)} is not over ${deviation(imbalanceMax)}`,
+      );
+    const found = searchBalance(searchInputOf(input), {
+      seed: world.parameters.seed,
+      evaluationsMax: world.parameters.evaluationsMax,
+      movesMax: world.parameters.movesMax,
+    });
+    // The search told the world of its moves: back to where it began.
+    for (const { vm, from } of found.moves) place(world, vm, from);
+    input.isSpent(found.cutShort ? Number.POSITIVE_INFINITY : found.evaluations);
+    return answerOf(input, found, hot);
+  },
+};
+
+const nothing = (idle: string): StrategyAnswer => ({ proposals: [], stuck: [], seen: [], idle });
+
+function hottest(world: World): string {
+  const known = knownHostIndexes(world);
+  const [first] = known.toSorted((a, b) => ratioOf(world, b, CPU) - ratioOf(world, a, CPU));
+  return first === undefined
+    ? "0 hosts are known"
+    : `the hottest, ${hostAt(world, first).hostId}, uses ${ratio(ratioOf(world, first, CPU))} of its cores`;
+}
+
+/** Loads of hosts that take no part count nowhere, as if their capacity were not known. */
+function searchInputOf({ world, fixed }: StrategyInput): SearchInput {
+  const { parameters, hosts, capacity, used } = world;
+  const known = capacity.slice();
+  const usedMax = new Float64Array(capacity.length).fill(Number.POSITIVE_INFINITY);
+  hosts.forEach((_, host) => {
+    if (world.unknown[host] !== null) known.fill(0, host * RESOURCES, (host + 1) * RESOURCES);
+    const at = host * RESOURCES + CPU;
+    usedMax[at] = (capacity[at] ?? 0) * Math.min(parameters.cpuRatioMax, parameters.hotRatio);
+  });
+  return {
+    resources: RESOURCES,
+    weights: weightsOf(parameters),
+    capacity: known,
+    used: used.slice(),
+    usedMax,
+    committed: world.committed.slice(),
+    committedMax: world.ceiling,
+    demand: world.demand,
+    vmBytes: world.vmBytes,
+    moveBytes: Float64Array.from(world.vms, ({ memoryBytes, load }) =>
+      Math.min(memoryBytes, load.memoryNonzeroBytes ?? memoryBytes),
+    ),
+    hostOf: world.hostOf.slice(),
+    movable: Uint8Array.from(world.vms, (_, vm) =>
+      world.cpuKnown[vm] === 1 && !fixed.has(vm) && mayMove(world, vm) ? 1 : 0,
+    ),
+    rules: {
+      fits: (vm, host, without) => {
+        if (without < 0) return fits(world, vm, host);
+        depart(world, without, host);
+        const ok = fits(world, vm, host);
+        arrive(world, without, host);
+        return ok;
+      },
+      moved: (vm, _from, to) => place(world, vm, to),
+    },
+  };
+}
+
+function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Finding[]): StrategyAnswer {
+  const { world } = input;
+  const { imbalanceBefore, imbalance, bound } = found;
+  const span = imbalanceBefore - bound;
+  const ordered = bySteepness(input, found.moves);
+  const proposals = ordered.map((move, index) => proposalOf(input, move, index, found));
+  const leaving = new Set(found.moves.map(({ from }) => from));
+  const stuckHosts = hot.filter(({ host }) => !leaving.has(host));
+  return {
+    proposals,
+    stuck: stuckHosts.flatMap(({ host }) => stuckOn(input, host)),
+    seen: [`imbalance ${deviation(imbalanceBefore)}; no placement is below ${deviation(bound)}.`],
+    idle:
+      hot.length === 0
+        ? `imbalance ${deviation(imbalanceBefore)}, over ${deviation(world.parameters.imbalanceMax)}, and no permitted move lowers it`
+        : `${counted(hot.length, "hot host")} (${hottest(world)}), and no permitted move lowers the imbalance of ${deviation(imbalanceBefore)}`,
+    bound: {
+      metric: "imbalance",
+      value: imbalance,
+      lowerBound: bound,
+      gapRatio: span <= 0 ? 0 : (imbalance - bound) / span,
+    },
+  };
+}
+
+/** VMs of a host that stays hot, the busiest first: why none of them leaves. */
+function stuckOn({ world, fixed, obstacleOf }: StrategyInput, host: number): StrategyAnswer["stuck"] {
+  const vms = [...(world.vmsOn[host] ?? [])].filter((vm) => !fixed.has(vm));
+  const busiest = vms.sort(
+    (a, b) => (world.demand[b * RESOURCES + CPU] ?? 0) - (world.demand[a * RESOURCES + CPU] ?? 0) || a - b,
+  );
+  return busiest.map((vm) => ({ vm, rejections: whyStuck(world, vm, (to) => obstacleOf(vm, to)) }));
+}
+
+type Valued = FoundMove & { gain: number; bytes: number };
+
+/** The moves that even out most for their bytes first, each valued as if it were made alone. */
+function bySteepness({ world, means }: StrategyInput, moves: readonly FoundMove[]): Valued[] {
+  const weights = weightsOf(world.parameters);
+  const both = (a: number, b: number): number =>
+    unevennessOf(world, a, means, weights) + unevennessOf(world, b, means, weights);
+  const valued = moves.map((move): Valued => {
+    const before = both(move.from, move.to);
+    place(world, move.vm, move.to);
+    const gain = before - both(move.from, move.to);
+    place(world, move.vm, move.from);
+    return { ...move, gain, bytes: vmAt(world, move.vm).memoryBytes };
+  });
+  return valued.sort((a, b) => b.gain / b.bytes - a.gain / a.bytes || a.vm - b.vm);
+}
+
+function proposalOf(
+  { world, means }: StrategyInput,
+  { vm, from, to }: FoundMove,
+  index: number,
+  found: SearchResult,
+): Proposal {
+  const [it, source, target] = [vmAt(world, vm), hostAt(world, from), hostAt(world, to)];
+  const told = (host: number): string => `${hostAt(world, host).hostId} is at ${loadsOf(world, host, means)}`;
+  return {
+    vm,
+    to,
+    bundle: index,
+    mandatory: false,
+    why: {
+      vm: `${told(from)}; of its ${counted(world.vmsOn[from]?.size ?? 0, "VM")} ${it.name} (${sizesOf(world, vm)}) is among those whose leaving evens the cluster most for the bytes sent.`,
+      there: `${told(to)} and takes best what ${it.name} uses and ${source.hostId} has too much of: of all hosts that may take it, ${target.hostId} leaves the least imbalance.`,
+      now: `The imbalance is ${deviation(found.imbalanceBefore)}, over ${deviation(world.parameters.imbalanceMax)} or with a hot host; all moves together bring it to ${deviation(found.imbalance)}, where no placement is below ${deviation(found.bound)}.`,
+    },
+  };
+}
+
+const sizesOf = ({ demand, vmBytes }: World, vm: number): string =>
+  `${(demand[vm * RESOURCES + CPU] ?? 0).toFixed(2)} cores, ${size(vmBytes[vm] ?? 0)}`;
+
+/** Ratios of what is known of a host, against the cluster's means. */
+function loadsOf(world: World, host: number, means: Means): string {
+  const names = [
+    ["cpu", CPU],
+    ["memory", MEMORY],
+    ["network", NETWORK],
+  ] as const;
+  const known = names.filter(([, resource]) => (world.capacity[host * RESOURCES + resource] ?? 0) > 0);
+  return known
+    .map(
+      ([name, resource]) =>
+        `${name} ${percent(ratioOf(world, host, resource))} (mean ${percent(means[resource] ?? 0)})`,
+    )
+    .join(", ");
+}

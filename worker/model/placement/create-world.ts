@@ -2,6 +2,7 @@
 import type { HostLoad, Reservation, Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import { compatibilityOf } from "./compatibility.ts";
 import { compileGroups, enterGroups } from "./groups.ts";
+import { peersOf } from "./peers.ts";
 import { byText, vmBytes, vmCores, whyUnknown } from "./state.ts";
 import type { PlanParameters } from "./types.ts";
 import {
@@ -54,6 +55,7 @@ export function createWorld(snapshot: Snapshot, parameters: PlanParameters): Wor
     ),
     groups: compileGroups(snapshot, hosts, vms),
     isPlaceFor: compatibilityOf({ hosts, vms, origin }),
+    peers: peersOf(vms, vmIndex),
     migrating,
   };
   vms.forEach((_, vm) => fillVm(world, vm));

@@ -1,7 +1,7 @@
 // How good a placement is, before and after. Hosts whose load is unknown take no part.
 import { isEmptied } from "./affinity.ts";
 import { othersInDomain } from "./groups.ts";
-import { type Counted, distance, meansOf, overloadedCores, unevennessOf, wattsOf, weightsOf } from "./score.ts";
+import { type Counted, meansOf, overloadedCores, unevennessOf, wattsOf, weightsOf } from "./score.ts";
 import type { Efficacy } from "./types.ts";
 import { CPU, knownHostIndexes, MEMORY, NETWORK, ratioOf, type World } from "./world.ts";
 
@@ -69,12 +69,9 @@ export function isGroupBroken(world: World, group: number): boolean {
 
 function crossBytesPerSecond(world: World): number {
   let sum = 0;
-  world.vms.forEach(({ load }, vm) => {
-    for (const [uuid, bytesPerSecond] of Object.entries(load.peerBytesPerSecond ?? {})) {
-      const peer = world.vmIndex.get(uuid);
-      if (peer !== undefined && distance(world, world.hostOf[vm] ?? 0, world.hostOf[peer] ?? 0) > 0)
-        sum += bytesPerSecond / 2;
-    }
+  world.peers.forEach((peers, vm) => {
+    for (const peer of peers)
+      if (peer.vm > vm && world.hostOf[vm] !== world.hostOf[peer.vm]) sum += peer.bytesPerSecond;
   });
   return sum;
 }

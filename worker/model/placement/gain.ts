@@ -31,8 +31,7 @@ export function rateAround(
   const weights = weightsOf(world.parameters);
   let sum = 0;
   for (const host of hosts) sum += totalOf(hostRate(world, host, counted, means, weights));
-  for (const vm of vms) sum += trafficRate(world, vm);
-  return sum;
+  return sum + trafficRate(world, vms);
 }
 
 /** The gain of a bundle of moves from what its hosts cost an hour before and after, and what its migrations cost. */

@@ -101,18 +101,26 @@ export function hostRate(world: World, host: number, counted: Counted, means: Me
   return rate;
 }
 
-/** Traffic of a VM with others, priced by how far apart they are. */
-export function trafficRate(world: World, vm: number): number {
-  const peers = world.vms[vm]?.load.peerBytesPerSecond;
-  if (peers === undefined) return 0;
-  let crossing = 0;
-  for (const [uuid, bytesPerSecond] of Object.entries(peers)) {
-    const peer = world.vmIndex.get(uuid);
-    if (peer === undefined) continue;
-    crossing += bytesPerSecond * distance(world, world.hostOf[vm] ?? 0, world.hostOf[peer] ?? 0);
+/** Bytes a second between these VMs and any others, each pair once, times how far apart the two are. */
+export function crossing(world: World, vms: readonly number[]): number {
+  const counted = new Set<number>();
+  let sum = 0;
+  for (const vm of vms) {
+    counted.add(vm);
+    for (const peer of world.peers[vm] ?? [])
+      if (!counted.has(peer.vm))
+        sum += peer.bytesPerSecond * distance(world, world.hostOf[vm] ?? 0, world.hostOf[peer.vm] ?? 0);
   }
-  return (world.parameters.prices.crossTrafficPerGib * crossing * SECONDS_PER_HOUR) / GIB;
+  return sum;
 }
+
+/** What so much traffic between hosts, as `crossing` counts it, costs an hour. */
+export const trafficPrice = ({ prices }: PlanParameters, crossingBytesPerSecond: number): number =>
+  (prices.crossTrafficPerGib * crossingBytesPerSecond * SECONDS_PER_HOUR) / GIB;
+
+/** What the traffic of these VMs with each other and with the rest costs an hour. */
+export const trafficRate = (world: World, vms: readonly number[]): number =>
+  trafficPrice(world.parameters, crossing(world, vms));
 
 /** 0 on one host, 1 in one rack or where racks are not known, 2 between racks, 4 between zones. */
 export function distance(world: World, a: number, b: number): number {
@@ -123,7 +131,7 @@ export function distance(world: World, a: number, b: number): number {
   return 1;
 }
 
-/** What the whole state costs an hour. A pair of VMs that both report their traffic counts half from each side. */
+/** What the whole state costs an hour. */
 export function stateRate(world: World, counted: Counted, means: Means = meansOf(world)): Rate {
   const weights = weightsOf(world.parameters);
   const sum: Rate = { overload: 0, imbalance: 0, energy: 0, rules: 0, traffic: 0 };
@@ -131,7 +139,7 @@ export function stateRate(world: World, counted: Counted, means: Means = meansOf
     const rate = hostRate(world, host, counted, means, weights);
     for (const term of ["overload", "imbalance", "energy", "rules"] as const) sum[term] += rate[term];
   });
-  world.vms.forEach((_, vm) => (sum.traffic += trafficRate(world, vm) / 2));
+  sum.traffic = trafficRate(world, [...world.vms.keys()]);
   return sum;
 }
 

@@ -3,6 +3,7 @@
 import type { Reservation, Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import type { Compatibility } from "./compatibility.ts";
 import { enterGroups, type Groups, leaveGroups } from "./groups.ts";
+import type { Peer } from "./peers.ts";
 import type { PlanParameters, Rejection } from "./types.ts";
 
 /** What hosts have and VMs take, in this order in every flat array: `capacity[host * RESOURCES + CPU]`. */
@@ -53,6 +54,8 @@ export type World = {
   readonly hugeFree: readonly Map<number, number>[];
   readonly groups: Groups;
   readonly isPlaceFor: Compatibility;
+  /** By VM: which others it talks to. */
+  readonly peers: readonly (readonly Peer[])[];
   /** By VM: its running migration. */
   readonly migrating: ReadonlyMap<number, Reservation>;
 };

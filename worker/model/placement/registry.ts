@@ -1,11 +1,12 @@
 // The strategies, and which one a goal has where none is asked for.
 import { evacuate } from "./strategies/evacuate.ts";
 import { localSearch } from "./strategies/local-search.ts";
+import { locality } from "./strategies/locality.ts";
 import type { Strategy } from "./strategy.ts";
 import type { Goal, StrategyName } from "./types.ts";
 
 /** Every strategy there is. */
-export const strategies: readonly Strategy[] = [evacuate, localSearch];
+export const strategies: readonly Strategy[] = [evacuate, localSearch, locality];
 
 const DEFAULTS: Record<Goal, StrategyName> = {
   balance: "local-search",

@@ -99,7 +99,11 @@ function tryBundle(selection: Selection, bundle: readonly Proposal[], number: nu
 }
 
 /** Makes all moves; where one does not fit in the state that they make together, undoes them and says what is against it. */
-function placeAll(world: World, bundle: readonly Proposal[], origins: readonly number[]): Rejection[] | null {
+export function placeAll(
+  world: World,
+  bundle: readonly Pick<Proposal, "vm" | "to">[],
+  origins: readonly number[],
+): Rejection[] | null {
   const staying = bundle.find(({ vm }) => !mayMove(world, vm));
   if (staying !== undefined) return rejectionsIn(world, staying.vm, staying.to);
   for (const { vm, to } of bundle) place(world, vm, to);

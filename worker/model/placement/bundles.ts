@@ -1,0 +1,80 @@
+// Bundles of moves as strategies weigh them, by the same figures as the selection does afterwards.
+import { gainOf, rateAround, whyNotPaying } from "./gain.ts";
+import { stateRate, totalOf } from "./score.ts";
+import { placeAll } from "./select.ts";
+import type { StrategyInput } from "./strategy.ts";
+import type { MoveGain, Rejection } from "./types.ts";
+import { CPU, hostAt, MEMORY, NETWORK, place, ratioOf, RESOURCE_NAMES, type World } from "./world.ts";
+
+export type BundleMove = { vm: number; to: number };
+export type Weighed = { moves: BundleMove[]; gain: MoveGain };
+
+/** The VMs that hard rules keep on one host with this one, and that are there now, itself among them; in order. */
+export function unitOf({ groups, hostOf }: World, vm: number): number[] {
+  const unit = new Set([vm]);
+  for (const member of unit)
+    for (const group of groups.ofVm[member] ?? []) {
+      const it = groups.groups[group];
+      if (it?.kind !== "vm-affinity" || !it.hard || it.domain !== "host") continue;
+      for (const mate of it.members) if (hostOf[mate] === hostOf[vm]) unit.add(mate);
+    }
+  return [...unit].sort((a, b) => a - b);
+}
+
+export const originsOf = (world: World, moves: readonly BundleMove[]): number[] =>
+  moves.map(({ vm }) => world.hostOf[vm] ?? 0);
+
+/** Makes the moves if all of them fit in the state that they make together; else changes nothing and says what does not. */
+export const placeBundle = (world: World, moves: readonly BundleMove[]): Rejection[] | null =>
+  placeAll(world, moves, originsOf(world, moves));
+
+/** What the moves would bring together; null: one does not fit, no mechanism makes it, or `isFine` is against the state. */
+export function weigh(
+  input: StrategyInput,
+  moves: readonly BundleMove[],
+  isFine: (world: World) => boolean = () => true,
+): Weighed | null {
+  const { world, counted, means } = input;
+  const origins = originsOf(world, moves);
+  const touched = new Set([...origins, ...moves.map(({ to }) => to)]);
+  const vms = moves.map(({ vm }) => vm);
+  input.isSpent(1);
+  const before = rateAround(world, touched, vms, counted, means);
+  if (placeAll(world, moves, origins) !== null) return null;
+  const after = rateAround(world, touched, vms, counted, means);
+  const fine = isFine(world);
+  moves.forEach(({ vm }, index) => place(world, vm, origins[index] ?? 0));
+  if (!fine) return null;
+  let cost = 0;
+  for (const { vm, to } of moves) {
+    const one = input.costOf(vm, to);
+    if (one === null) return null;
+    cost += one;
+  }
+  const gain = gainOf(before, after, cost, { bundle: 1, mandatory: false }, world.parameters);
+  return { moves: [...moves], gain };
+}
+
+/** What a state costs an hour by a goal: gains are measured against it. */
+export const costNow = ({ world, counted, means }: StrategyInput): number => totalOf(stateRate(world, counted, means));
+
+export const pays = (gain: MoveGain, now: number, world: World): boolean =>
+  whyNotPaying(gain, now, "", world.parameters) === null;
+
+/** Of two bundles the one that brings more; the first where they bring the same. */
+export const better = (one: Weighed | null, other: Weighed | null): Weighed | null =>
+  one === null || (other !== null && other.gain.net > one.gain.net) ? other : one;
+
+/** The resource of which a host has more in use than `hotRatio`; null: none. */
+export function hotResource(world: World, host: number): number | null {
+  return [CPU, MEMORY, NETWORK].find((of) => ratioOf(world, host, of) > world.parameters.hotRatio) ?? null;
+}
+
+/** That a host would be hot with what is to come. */
+export function tooHot(world: World, host: number, resource: number, after: number, name: string): Rejection {
+  const { hostId } = hostAt(world, host);
+  const { hotRatio } = world.parameters;
+  const detail = `${hostId} would be at ${after.toFixed(2)} of its ${RESOURCE_NAMES[resource]} with ${name}, over ${hotRatio.toFixed(2)}: free some of it, or raise hotRatio.`;
+  const constraint = resource === CPU ? "cpu" : resource === MEMORY ? "memory" : "network-peak";
+  return { hostId, constraint, detail, required: after, available: hotRatio, unit: "ratio" };
+}

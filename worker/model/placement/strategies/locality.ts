@@ -1,0 +1,211 @@
+// Brings VMs that talk to each other together: Σ over pairs of bytes/s × (distance before − distance after) is what a move
+// saves, less whatever else it changes. Singles first; where single moves do not pay, VMs that talk strongly move as a group.
+import { better, costNow, hotResource, originsOf, pays, unitOf, type Weighed, weigh } from "../bundles.ts";
+import { mayMove } from "../constraints.ts";
+import { counted, money, rate } from "../format.ts";
+import { crossing, trafficPrice } from "../score.ts";
+import type { Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
+import { HOUR_MS } from "../../units.ts";
+import { hostAt, knownHostIndexes, place, vmAt, type World } from "../world.ts";
+import { nearerHosts, stuckOf, talkOf, thereOf } from "./talk.ts";
+
+/** Hosts that are weighed in full for a VM: those that bring its peers nearest. */
+const HOSTS_WEIGHED_MAX = 8;
+/** VMs of a group that moves as one: more would be a large blackout for a small saving. */
+const GROUP_MAX = 8;
+/** Where a group may go: to so many hosts of its peers, and to so many with the most room. */
+const PEER_HOSTS_MAX = 4;
+const ROOMY_HOSTS_MAX = 2;
+
+type Search = {
+  input: StrategyInput;
+  now: number;
+  /** VMs that have been moved, here or by an earlier goal. */
+  done: Set<number>;
+  /** By VM: the best move of the VMs that stand and fall with it, and the hosts on which that depends. */
+  known: Map<number, { best: Weighed | null; hosts: Set<number> }>;
+};
+
+export const locality: Strategy = {
+  name: "locality",
+  goals: ["locality"],
+  summary:
+    "Brings VMs that talk to each other onto one host, rack or zone, alone or in groups, where the traffic saved pays.",
+  propose(input) {
+    const { world } = input;
+    const answer: StrategyAnswer = { proposals: [], stuck: [], seen: [], idle: "" };
+    const talking = talkingVms(world);
+    if (talking.length === 0) return { ...answer, idle: nothingKnown(world) };
+    const search: Search = { input, now: costNow(input), done: new Set(input.fixed), known: new Map() };
+    answer.seen.push(seenOf(world, talking));
+    for (let bundle = 0; !input.isSpent(1); bundle++) {
+      const best = bestSingle(search, talking) ?? bestGroup(search, talking);
+      if (best === null) break;
+      answer.proposals.push(...proposalsOf(world, best, bundle));
+      make(search, best);
+    }
+    answer.stuck.push(
+      ...stuckOf(
+        search.input,
+        talking.filter((vm) => !search.done.has(vm)),
+      ),
+    );
+    if (answer.proposals.length === 0) answer.idle = idleOf(search, talking);
+    return answer;
+  },
+};
+
+const talkingVms = (world: World): number[] =>
+  world.peers.flatMap((peers, vm) => (peers.some(({ bytesPerSecond }) => bytesPerSecond > 0) ? [vm] : []));
+
+function nothingKnown({ vms }: World): string {
+  const reporting = vms.filter(({ load }) => load.peerBytesPerSecond !== undefined).length;
+  return reporting === 0
+    ? `nothing is known of who talks to whom: 0 of ${counted(vms.length, "VM")} report peer_bytes_per_second`
+    : `0 pairs of VMs of this cluster talk to each other; ${counted(reporting, "VM")} of ${vms.length} report their peers`;
+}
+
+/** The VM with the mates that hard rules keep on its host; null: one of them may not move, or has been moved. */
+function movableUnit({ input: { world }, done }: Search, vm: number): number[] | null {
+  const unit = unitOf(world, vm);
+  return unit.every((member) => !done.has(member) && mayMove(world, member)) ? unit : null;
+}
+
+function bestSingle(search: Search, talking: readonly number[]): Weighed | null {
+  let best: Weighed | null = null;
+  for (const vm of talking) {
+    const known = search.known.get(vm) ?? lookAround(search, vm);
+    search.known.set(vm, known);
+    best = better(best, known.best);
+  }
+  return best !== null && pays(best.gain, search.now, search.input.world) ? best : null;
+}
+
+/** The best that can be done for a VM now, paying or not. */
+function lookAround(search: Search, vm: number): { best: Weighed | null; hosts: Set<number> } {
+  const { input } = search;
+  const unit = movableUnit(search, vm);
+  const hosts = new Set([input.world.hostOf[vm] ?? 0]);
+  if (unit === null || input.isSpent(input.world.hosts.length)) return { best: null, hosts };
+  let best: Weighed | null = null;
+  let weighed = 0;
+  for (const to of nearerHosts(input.world, unit)) {
+    hosts.add(to);
+    const found = weighed < HOSTS_WEIGHED_MAX ? weighCool(input, unit, to) : null;
+    if (found !== null) weighed += 1;
+    best = better(best, found);
+  }
+  return { best, hosts };
+}
+
+const weighCool = (input: StrategyInput, group: readonly number[], to: number): Weighed | null =>
+  weigh(
+    input,
+    group.filter((vm) => input.world.hostOf[vm] !== to).map((vm) => ({ vm, to })),
+    (world) => hotResource(world, to) === null,
+  );
+
+/** The first VM that talks across hosts and, with those that it talks to, is worth moving somewhere as a group. */
+function bestGroup(search: Search, talking: readonly number[]): Weighed | null {
+  const { world } = search.input;
+  let best: Weighed | null = null;
+  for (const vm of talking) {
+    const unit = crossing(world, [vm]) > 0 ? movableUnit(search, vm) : null;
+    if (unit === null) continue;
+    for (const to of groupHosts(world, vm)) {
+      if (search.input.isSpent(1)) return best;
+      best = better(best, grown(search, unit, to));
+    }
+  }
+  return best;
+}
+
+/** Hosts of the VM's peers, those that it talks to most first, then hosts with room for many. */
+function groupHosts(world: World, vm: number): number[] {
+  const bytes = new Map<number, number>();
+  for (const peer of world.peers[vm] ?? []) {
+    const host = world.hostOf[peer.vm] ?? 0;
+    bytes.set(host, (bytes.get(host) ?? 0) + peer.bytesPerSecond);
+  }
+  const ofPeers = [...bytes].sort(([a, x], [b, y]) => y - x || a - b).map(([host]) => host);
+  const room = (host: number): number => (world.ceiling[host] ?? 0) - (world.committed[host] ?? 0);
+  const roomy = knownHostIndexes(world).sort((a, b) => room(b) - room(a) || a - b);
+  return [...new Set([...ofPeers.slice(0, PEER_HOSTS_MAX), ...roomy.slice(0, ROOMY_HOSTS_MAX)])];
+}
+
+/** Adds to the group whoever talks to it most, and gives the group that brings most there; null: none pays. */
+function grown(search: Search, seed: readonly number[], to: number): Weighed | null {
+  const { world } = search.input;
+  let group = [...seed];
+  let best: Weighed | null = null;
+  for (;;) {
+    const next = strongestMate(search, group, to);
+    if (next === null || group.length + next.length > GROUP_MAX) return best;
+    group = [...group, ...next];
+    const found = weighCool(search.input, group, to);
+    if (found !== null && pays(found.gain, search.now, world)) best = better(best, found);
+  }
+}
+
+function strongestMate(search: Search, group: readonly number[], to: number): number[] | null {
+  const { world } = search.input;
+  const bytes = new Map<number, number>();
+  for (const vm of group)
+    for (const peer of world.peers[vm] ?? [])
+      if (!group.includes(peer.vm) && world.hostOf[peer.vm] !== to)
+        bytes.set(peer.vm, (bytes.get(peer.vm) ?? 0) + peer.bytesPerSecond);
+  const ordered = [...bytes].sort(([a, x], [b, y]) => y - x || a - b);
+  for (const [vm] of ordered) {
+    const unit = movableUnit(search, vm);
+    if (unit !== null) return unit.filter((member) => !group.includes(member));
+  }
+  return null;
+}
+
+/** Makes the moves, and forgets what was known of VMs on which they bear. */
+function make({ input: { world }, done, known }: Search, { moves }: Weighed): void {
+  const touched = moves.flatMap(({ vm, to }) => [world.hostOf[vm] ?? 0, to]);
+  for (const { vm, to } of moves) {
+    place(world, vm, to);
+    done.add(vm);
+    for (const peer of world.peers[vm] ?? []) known.delete(peer.vm);
+  }
+  for (const [vm, { hosts }] of known) if (done.has(vm) || touched.some((host) => hosts.has(host))) known.delete(vm);
+}
+
+function proposalsOf(world: World, { moves, gain }: Weighed, bundle: number): Proposal[] {
+  const vms = moves.map(({ vm }) => vm);
+  const origins = originsOf(world, moves);
+  const before = crossing(world, vms);
+  const talks = vms.map((vm) => talkOf(world, vm));
+  for (const { vm, to } of moves) place(world, vm, to);
+  const now = `Traffic of ${moves.length === 1 ? "it" : `these ${moves.length} VMs`} between hosts, times distance, falls from ${rate(before)} to ${rate(crossing(world, vms))}, which saves ${money(gain.perHour)} an hour.`;
+  const proposals = moves.map(({ vm, to }, index): Proposal => ({
+    vm,
+    to,
+    bundle,
+    mandatory: false,
+    why: { vm: talks[index] ?? "", there: thereOf(world, vm, to, moves.length), now },
+  }));
+  moves.forEach(({ vm }, index) => place(world, vm, origins[index] ?? 0));
+  return proposals;
+}
+
+function seenOf(world: World, talking: readonly number[]): string {
+  const across = talking.filter((vm) => crossing(world, [vm]) > 0).length;
+  return `${counted(talking.length, "VM")} of ${world.vms.length} report peers; ${across} talk across hosts.`;
+}
+
+function idleOf(search: Search, talking: readonly number[]): string {
+  const { world } = search.input;
+  const total = crossing(world, talking);
+  if (total === 0) return `all ${talking.length} VMs that talk to each other are together already`;
+  const perHour = trafficPrice(world.parameters, total);
+  const cost = `traffic between hosts costs ${money(perHour)} an hour`;
+  const best = [...search.known.values()].reduce<Weighed | null>((found, { best: one }) => better(found, one), null);
+  const [move] = best?.moves ?? [];
+  if (best === null || move === undefined)
+    return `${cost}, and none of ${counted(talking.length, "VM")} can get nearer to its peers`;
+  const hours = (world.parameters.horizonMs / HOUR_MS).toFixed(1);
+  return `${cost}; the best move, ${vmAt(world, move.vm).name} to ${hostAt(world, move.to).hostId}, would save ${money(best.gain.overHorizon)} over ${hours} h and cost ${money(best.gain.cost)}`;
+}

@@ -242,7 +242,7 @@ const anyVmSpec: fc.Arbitrary<AnyVm> = fc
     movedBefore: rarely(2, 3),
     talks: fc.option(
       fc.record({ further: fc.integer({ min: 1, max: 4 }), bytesPerSecond: fc.constantFrom(MIB, 50 * MIB, 400 * MIB) }),
-      { freq: 1, nil: undefined },
+      { freq: 2, nil: undefined },
     ),
   })
   .map((spec) => compact<AnyVm>(spec));

@@ -1,9 +1,12 @@
 // Hard constraints once more, written from DESIGN section 6 and without the advisor's own arithmetic: what a plan breaks if
 // its moves are made in their order.
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../../../worker/model/cluster.ts";
-import type { Move, PlanContent, PlanParameters } from "../../../worker/model/placement/types.ts";
+import type { Move, PlanParameters } from "../../../worker/model/placement/types.ts";
 import { groupsTornApart, rulesHold } from "./oracle-rules.ts";
 import { MINUTE_MS, SECOND_MS } from "../../../worker/model/units.ts";
+
+/** What of a move bears on hard constraints. */
+type Step = Pick<Move, "n" | "wave" | "vm" | "fromHostId" | "toHostId" | "parking">;
 
 /** By VM: the hosts on which it takes room: one, or two while it moves. */
 type Where = Map<string, string[]>;
@@ -19,7 +22,7 @@ const knownCores = (at: number, vm: SnapshotVm): number | undefined =>
   vm.load.at !== undefined && at - vm.load.at <= 5 * MINUTE_MS ? vm.load.cpuUsedCores : undefined;
 
 /** Every breach, as a sentence; an empty list is a sound plan. While a wave runs, its VMs take room on both of their hosts. */
-export function breachesOf(snapshot: Snapshot, parameters: PlanParameters, plan: PlanContent): string[] {
+export function breachesOf(snapshot: Snapshot, parameters: PlanParameters, plan: { moves: readonly Step[] }): string[] {
   const where: Where = new Map(snapshot.hosts.flatMap((host) => host.vms.map((vm) => [vm.uuid, [host.hostId]])));
   const breaches: string[] = [];
   for (const wave of Map.groupBy(plan.moves, (move) => move.wave).values()) {
@@ -41,9 +44,9 @@ export function breachesOf(snapshot: Snapshot, parameters: PlanParameters, plan:
 }
 
 /** More at once than is allowed: out of a host, into one, between two, in all. */
-function crowdsOf(parameters: PlanParameters, wave: Move[]): string[] {
+function crowdsOf(parameters: PlanParameters, wave: Step[]): string[] {
   const { concurrencyPerHost, concurrencyIntoHost, concurrencyPerLink, concurrencyPerCluster } = parameters;
-  const most = (key: (move: Move) => string): number =>
+  const most = (key: (move: Step) => string): number =>
     Math.max(...[...Map.groupBy(wave, key).values()].map(({ length }) => length));
   const counts: [string, number, number][] = [
     ["out of a host", most(({ fromHostId }) => fromHostId), concurrencyPerHost],
@@ -56,7 +59,7 @@ function crowdsOf(parameters: PlanParameters, wave: Move[]): string[] {
   );
 }
 
-function breachesOfMove(snapshot: Snapshot, parameters: PlanParameters, where: Where, move: Move): string[] {
+function breachesOfMove(snapshot: Snapshot, parameters: PlanParameters, where: Where, move: Step): string[] {
   const vms = new Map(snapshot.hosts.flatMap(({ vms: all }) => all.map((vm) => [vm.uuid, vm])));
   const vm = vms.get(move.vm);
   const from = snapshot.hosts.find(({ hostId }) => hostId === move.fromHostId);

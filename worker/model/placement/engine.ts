@@ -50,7 +50,10 @@ export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameter
     stages.push(result.stage);
     chosen.push(...result.chosen);
   }
-  const scheduled = besideEachOther(start, schedule(start, chosen));
+  const scheduled = besideEachOther(
+    start,
+    schedule(start, chosen, ({ gain }) => gain.bundle),
+  );
   // What no order makes possible is not done, nor counted.
   for (const { step } of scheduled.impossible) place(world, step.vm, start.hostOf[step.vm] ?? 0);
   return {

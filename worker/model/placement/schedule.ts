@@ -4,9 +4,10 @@ import type { MechanismEstimate } from "../migration/types.ts";
 import { cores, size } from "./format.ts";
 import { affinityFits } from "./affinity.ts";
 import { fits } from "./constraints.ts";
-import { survives } from "./survivability.ts";
+import { isGroupBroken } from "./efficacy.ts";
+import { survives, unsurvivable } from "./survivability.ts";
 import type { PlanParameters, Rejection } from "./types.ts";
-import { arrive, copyWorld, depart, place, type World } from "./world.ts";
+import { arrive, copyWorld, depart, hostAt, place, vmAt, type World } from "./world.ts";
 
 export type Step = { vm: number; from: number; to: number };
 type Parking<Planned extends Step> = Step & { parking: true; for: Planned };
@@ -34,31 +35,58 @@ type Run<Planned extends Step> = {
 
 /**
  * Orders the moves, which begin where `start` has the VMs, in waves. The first in order go first where they can. Where none
- * can, one is parked on a third host, so that cycles come apart; what then still cannot move is given back.
+ * can, one is parked on a third host, so that cycles come apart; what then still cannot move is given back, with all that
+ * `bundleOf` says belongs to it, and the rest is ordered anew without it.
  */
-export function schedule<Planned extends Step>(start: World, moves: readonly Planned[]): Schedule<Planned> {
+export function schedule<Planned extends Step>(
+  start: World,
+  moves: readonly Planned[],
+  bundleOf: (step: Planned) => number = ({ vm }) => vm,
+): Schedule<Planned> {
+  const impossible: Schedule<Planned>["impossible"] = [];
+  let left = [...moves];
+  for (;;) {
+    const run = ordered(start, left);
+    if (run.waiting.length === 0) return { steps: run.steps, waves: run.steps.at(-1)?.wave ?? 0, impossible };
+    const reasons = new Map(run.waiting.map((step) => [step.vm, notSchedulable(run, step)]));
+    const broken = new Map(run.waiting.map((step) => [bundleOf(step), step]));
+    for (const step of left) {
+      const blocked = broken.get(bundleOf(step));
+      if (blocked !== undefined)
+        impossible.push({ step, rejection: reasons.get(step.vm) ?? belongsTo(start, step, blocked) });
+    }
+    left = left.filter((step) => !broken.has(bundleOf(step)));
+  }
+}
+
+function ordered<Planned extends Step>(start: World, moves: readonly Planned[]): Run<Planned> {
+  const failures = start.parameters.hostFailuresTolerated;
   const final = copyWorld(start);
   for (const { vm, to } of moves) place(final, vm, to);
-  const failures = start.parameters.hostFailuresTolerated;
   const run: Run<Planned> = {
-    world: copyWorld(start),
-    final,
+    world: loosened(copyWorld(start), final),
+    final: loosened(final, final),
     waiting: [...moves],
     steps: [],
     mustSurvive: failures > 0 && survives(start, failures),
     parked: new Set(),
   };
-  let wave = 0;
-  while (run.waiting.length > 0) {
+  for (let wave = 1; run.waiting.length > 0; wave++) {
     const taken = nextWave(run);
     if (taken.length === 0) break;
-    wave += 1;
     for (const step of taken) run.steps.push({ ...step, wave });
     const gone = new Set(taken.filter(({ parking }) => !parking).map(({ vm }) => vm));
     run.waiting = run.waiting.filter(({ vm }) => !gone.has(vm)).map((step) => fromWhereItIs(step, run.world));
   }
-  const impossible = run.waiting.map((step) => ({ step, rejection: notSchedulable(run.world, step) }));
-  return { steps: run.steps, waves: wave, impossible };
+  return run;
+}
+
+/** VMs that belong together and are so in the end may be apart while one after the other of them is on its way. */
+function loosened(world: World, final: World): World {
+  const groups = world.groups.groups.map((it, group) =>
+    it.kind === "vm-affinity" && it.hard && !isGroupBroken(final, group) ? { ...it, hard: false } : it,
+  );
+  return { ...world, groups: { ...world.groups, groups } };
 }
 
 const fromWhereItIs = <Planned extends Step>(step: Planned, world: World): Planned => ({
@@ -72,7 +100,7 @@ function nextWave<Planned extends Step>(run: Run<Planned>): Taken<Planned>[] {
   const taken: Taken<Planned>[] = [];
   for (const step of waiting) {
     if (traffic.isFull()) break;
-    if (!traffic.admits(step) || !isFeasible(run, step)) continue;
+    if (!traffic.admits(step) || !isFeasible(run, step, taken)) continue;
     arrive(world, step.vm, step.to);
     traffic.add(step);
     taken.push({ ...step, parking: false });
@@ -89,15 +117,20 @@ function nextWave<Planned extends Step>(run: Run<Planned>): Taken<Planned>[] {
   return taken;
 }
 
-/** Whether the VM may arrive while everything else of the wave holds both places, and hosts may fail before and after. */
-function isFeasible<Planned extends Step>({ world, mustSurvive }: Run<Planned>, { vm, from, to }: Step): boolean {
-  if (!fits(world, vm, to)) return false;
+/** Whether the VM may arrive while everything else of the wave holds both places, and hosts may fail then and afterwards. */
+function isFeasible<Planned extends Step>(
+  { world, mustSurvive }: Run<Planned>,
+  step: Step,
+  beside: readonly Step[] = [],
+): boolean {
+  if (!fits(world, step.vm, step.to)) return false;
   if (!mustSurvive) return true;
-  arrive(world, vm, to);
-  const ok = survives(world, world.parameters.hostFailuresTolerated);
-  depart(world, vm, to);
-  world.hostOf[vm] = from;
-  return ok;
+  const failures = world.parameters.hostFailuresTolerated;
+  const state = copyWorld(world);
+  arrive(state, step.vm, step.to);
+  if (!survives(state, failures)) return false;
+  for (const { vm, from } of [...beside, step]) depart(state, vm, from);
+  return survives(state, failures);
 }
 
 /** The smallest of the VMs that wait, to a host where it hinders none of the others, so that one of them gets its room. */
@@ -123,22 +156,35 @@ function unblocks<Planned extends Step>({ world, waiting }: Run<Planned>, { vm, 
   return some;
 }
 
-function notSchedulable(world: World, { vm, to }: Step): Rejection {
-  const [it, host] = [world.vms[vm], world.hosts[to]];
-  const hostId = host?.hostId ?? "";
+function notSchedulable<Planned extends Step>({ world }: Run<Planned>, { vm, to }: Step): Rejection {
+  const [it, { hostId }] = [vmAt(world, vm), hostAt(world, to)];
   const free = Math.max(0, (world.ceiling[to] ?? 0) - (world.committed[to] ?? 0));
+  const needs = `${it.name} (${size(world.vmBytes[vm] ?? 0)}, ${cores(it.vcpus)} vCPUs)`;
+  const figures = { required: world.vmBytes[vm] ?? 0, available: free, unit: "bytes" };
+  if (fits(world, vm, to)) {
+    const detail = `on its way to ${hostId}, where ${size(free)} are free, ${needs} would leave ${world.parameters.hostFailuresTolerated} failed hosts without enough room elsewhere${whoFails(world, vm, to)}: add room, or lower hostFailuresTolerated.`;
+    return { hostId, constraint: "survivability", detail, ...figures };
+  }
   const reason = affinityFits(world, vm, to)
     ? `${size(free)} are free there`
     : "a VM that must stay apart is still there";
-  const detail = `no order of moves, nor a parking move, lets ${it?.name} (${size(world.vmBytes[vm] ?? 0)}, ${cores(it?.vcpus ?? 0)} vCPUs) reach ${hostId}: ${reason} while the others wait. Free room on any host of its kind.`;
-  return {
-    hostId,
-    constraint: "not-schedulable",
-    detail,
-    required: world.vmBytes[vm] ?? 0,
-    available: free,
-    unit: "bytes",
-  };
+  const detail = `no order of moves, nor a parking move, lets ${needs} reach ${hostId}: ${reason} while the others wait. Free room on any host of its kind.`;
+  return { hostId, constraint: "not-schedulable", detail, ...figures };
+}
+
+/** Who would be without a place, and where, were the VM on its way to that host. */
+function whoFails(world: World, vm: number, to: number): string {
+  const state = copyWorld(world);
+  arrive(state, vm, to);
+  const found = unsurvivable(state, world.parameters.hostFailuresTolerated);
+  if (found === null) return "";
+  return ` (${vmAt(world, found.vm).name}, should ${found.hosts.map((host) => hostAt(world, host).hostId).join(" and ")} fail)`;
+}
+
+function belongsTo(world: World, { vm, to }: Step, blocked: Step): Rejection {
+  const { hostId } = hostAt(world, to);
+  const detail = `${vmAt(world, vm).name} moves only with ${vmAt(world, blocked.vm).name}, which no order of moves lets reach ${hostAt(world, blocked.to).hostId}.`;
+  return { hostId, constraint: "not-schedulable", detail };
 }
 
 /** How many moves of a wave leave, reach and use what. */

@@ -1,5 +1,5 @@
 // Whether the VMs of hosts that fail would find room on the others.
-import { place, type World, copyWorld } from "./world.ts";
+import { copyWorld, hostAt, place, type World } from "./world.ts";
 import { fits } from "./constraints.ts";
 
 /**
@@ -25,7 +25,7 @@ export function unsurvivable(world: World, failures: number): { hosts: number[];
 }
 
 function withoutPlace(world: World, failed: readonly number[]): number | null {
-  const state = copyWorld(world);
+  const state = withoutHosts(world, failed);
   const out = new Set(failed);
   const others = world.hosts.flatMap((_, host) => (out.has(host) || world.unknown[host] !== null ? [] : [host]));
   const room = (host: number): number => (state.ceiling[host] ?? 0) - (state.committed[host] ?? 0);
@@ -40,4 +40,10 @@ function withoutPlace(world: World, failed: readonly number[]): number | null {
     place(state, vm, to);
   }
   return null;
+}
+
+/** The world in which these hosts are to be emptied: groups that were together there may go elsewhere, one after the other. */
+function withoutHosts(world: World, failed: readonly number[]): World {
+  const hostIds = [...(world.parameters.hostIds ?? []), ...failed.map((host) => hostAt(world, host).hostId)];
+  return { ...copyWorld(world), parameters: { ...world.parameters, hostIds } };
 }

@@ -14,7 +14,7 @@ describe("locality", () => {
   test("brings a VM to the one that it talks to, and counts a pair that both report once", () => {
     const vms = {
       web: { on: "hv-01", talksTo: { db: 100 * MIB } },
-      db: { on: "hv-02", memoryBytes: 32 * GIB, talksTo: { web: 100 * MIB } },
+      db: { on: "hv-02", pinned: true, talksTo: { web: 100 * MIB } },
     };
     const plan = brought({ hosts, vms });
     expect(route(plan)).toEqual(["web to hv-02"]);

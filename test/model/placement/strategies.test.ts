@@ -10,7 +10,8 @@ import {
   planContent,
   type PlanParameters,
 } from "../../../worker/model/placement/types.ts";
-import { anyWorld, parametersOf, world } from "../../support/world.ts";
+import { MIB } from "../../../worker/model/units.ts";
+import { anyWorld, parametersOf, uuidOf, world } from "../../support/world.ts";
 import { breachesOf } from "./oracle.ts";
 
 const SEED = 20_261_123;
@@ -51,7 +52,7 @@ const anyQuestion = ({ name, goal }: Served): fc.Arbitrary<{ snapshot: Snapshot;
 const hostsNamed = (snapshot: Snapshot, isOut: (host: Snapshot["hosts"][number]) => boolean): string[] =>
   snapshot.hosts.filter(isOut).map(({ hostId }) => hostId);
 
-describe.each(served)("every strategy: $name for $goal", (strategy) => {
+describe.each(served)("every strategy: $name for $goal", { timeout: 60_000 }, (strategy) => {
   const forAny = (check: (question: { snapshot: Snapshot; parameters: PlanParameters }) => void, numRuns = 100): void =>
     fc.assert(fc.property(anyQuestion(strategy), check), { seed: SEED, numRuns });
 
@@ -127,7 +128,13 @@ describe.each(served)("every strategy: $name for $goal", (strategy) => {
   test("a host without telemetry is not taken for an idle one", () => {
     const snapshot = world({
       hosts: { "hv-01": { cpuUsedCores: 15 }, "hv-02": { cpuUsedCores: null }, "hv-03": { silentMs: 61_000 } },
-      vms: { app: { on: "hv-01", cpuUsedCores: 6 }, web: { on: "hv-01", cpuUsedCores: 4 } },
+      // Hot, to be kept apart and talking to a third: every goal would move both, had it a host to move them to.
+      vms: {
+        app: { on: "hv-01", cpuUsedCores: 6, talksTo: { far: 400 * MIB } },
+        web: { on: "hv-01", cpuUsedCores: 4, talksTo: { far: 400 * MIB } },
+        far: { on: "hv-02" },
+      },
+      rules: [{ ruleId: "apart", kind: "vm-anti-affinity", vms: { uuids: [uuidOf("app"), uuidOf("web")] } }],
     });
     const parameters = parametersOf(strategy.goal === "evacuate" ? { hostIds: ["hv-01"] } : {});
     const plan = planFor(strategy, snapshot, parameters);

@@ -1,7 +1,7 @@
 // What is known and told of VMs that talk to each other: where they would be nearer, and what keeps them from there.
 import { hotResource, placeBundle, tooHot, unitOf } from "../bundles.ts";
 import { arrivalRejections, stayingReasons } from "../constraints.ts";
-import { counted, listed, percent, rate } from "../format.ts";
+import { listed, percent, rate } from "../format.ts";
 import { crossing, distance, trafficPrice } from "../score.ts";
 import type { StrategyAnswer, StrategyInput } from "../strategy.ts";
 import type { Rejection } from "../types.ts";
@@ -29,10 +29,14 @@ export function nearerHosts(world: World, unit: readonly number[]): number[] {
     .map(({ host }) => host);
 }
 
-/** Of these VMs those whose traffic alone would be worth a move over the horizon, and that cannot get nearer to any peer. */
+/**
+ * Of these VMs those whose traffic alone would be worth a move over the horizon, and that cannot get nearer to any peer.
+ * VMs on hosts of unknown load take no part.
+ */
 export function stuckOf(input: StrategyInput, vms: readonly number[]): StrategyAnswer["stuck"] {
   const { world } = input;
   return vms.flatMap((vm) => {
+    if (world.unknown[world.hostOf[vm] ?? 0] !== null) return [];
     const unit = unitOf(world, vm);
     const nearer = nearerHosts(world, unit).filter((to) => worthOf(world, unit, to) > world.parameters.netGainMin);
     if (nearer.length === 0 || input.isSpent(nearer.length)) return [];

@@ -39,6 +39,7 @@ const anyQuestion = ({ name, goal }: Served): fc.Arbitrary<{ snapshot: Snapshot;
         postCopyPermitted: fc.boolean(),
         movesMax: fc.constantFrom(2, 200),
         cooldownMs: fc.constantFrom(0, 1_800_000),
+        hostFailuresTolerated: fc.constantFrom(0, 0, 1),
       }),
     })
     .map(({ snapshot, evacuated, stated }) => {

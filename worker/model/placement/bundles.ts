@@ -4,7 +4,18 @@ import { stateRate, totalOf } from "./score.ts";
 import { placeAll } from "./select.ts";
 import type { StrategyInput } from "./strategy.ts";
 import type { MoveGain, Rejection } from "./types.ts";
-import { CPU, hostAt, MEMORY, NETWORK, place, ratioOf, RESOURCE_NAMES, type World } from "./world.ts";
+import {
+  CPU,
+  hostAt,
+  knownHostIndexes,
+  MEMORY,
+  NETWORK,
+  place,
+  ratioOf,
+  RESOURCE_NAMES,
+  RESOURCES,
+  type World,
+} from "./world.ts";
 
 export type BundleMove = { vm: number; to: number };
 export type Weighed = { moves: BundleMove[]; gain: MoveGain };
@@ -78,3 +89,22 @@ export function tooHot(world: World, host: number, resource: number, after: numb
   const constraint = resource === CPU ? "cpu" : resource === MEMORY ? "memory" : "network-peak";
   return { hostId, constraint, detail, required: after, available: hotRatio, unit: "ratio" };
 }
+
+/** The fuller of committed memory and CPU of a host, as shares, once these VMs are there as well. */
+export function loadWith(world: World, vms: readonly number[], host: number): number {
+  const coming = vms.filter((vm) => world.hostOf[vm] !== host);
+  const bytes = coming.reduce((sum, vm) => sum + (world.vmBytes[vm] ?? 0), world.committed[host] ?? 0);
+  const cores = coming.reduce(
+    (sum, vm) => sum + (world.demand[vm * RESOURCES + CPU] ?? 0),
+    world.used[host * RESOURCES + CPU] ?? 0,
+  );
+  const { memoryBytes, cpu } = hostAt(world, host);
+  return Math.max(bytes / memoryBytes, cores / cpu.cores);
+}
+
+/** Hosts of known load, those first that stay least loaded with these VMs. */
+export const leastLoadedFirst = (world: World, vms: readonly number[]): number[] =>
+  knownHostIndexes(world)
+    .map((host) => ({ host, load: loadWith(world, vms, host) }))
+    .sort((a, b) => a.load - b.load || a.host - b.host)
+    .map(({ host }) => host);

@@ -2,11 +2,12 @@
 import { evacuate } from "./strategies/evacuate.ts";
 import { localSearch } from "./strategies/local-search.ts";
 import { locality } from "./strategies/locality.ts";
+import { spread } from "./strategies/spread.ts";
 import type { Strategy } from "./strategy.ts";
 import type { Goal, StrategyName } from "./types.ts";
 
 /** Every strategy there is. */
-export const strategies: readonly Strategy[] = [evacuate, localSearch, locality];
+export const strategies: readonly Strategy[] = [evacuate, localSearch, locality, spread];
 
 const DEFAULTS: Record<Goal, StrategyName> = {
   balance: "local-search",

@@ -1,5 +1,5 @@
 // Whether the VMs of hosts that fail would find room on the others.
-import { copyWorld, hostAt, place, type World } from "./world.ts";
+import { copyWorld, hostAt, knownHostIndexes, place, type World } from "./world.ts";
 import { fits } from "./constraints.ts";
 
 /**
@@ -13,33 +13,39 @@ export function survives(world: World, failures: number): boolean {
 
 /** The hosts whose failure would leave a VM without a place, and that VM; null: none would. */
 export function unsurvivable(world: World, failures: number): { hosts: number[]; vm: number } | null {
-  if (failures <= 0) return null;
-  const known = world.hosts.flatMap((_, host) => (world.unknown[host] === null ? [host] : []));
-  const byCommitted = known.toSorted((a, b) => (world.committed[b] ?? 0) - (world.committed[a] ?? 0));
-  const cases = [...known.map((host) => [host]), byCommitted.slice(0, failures)];
-  for (const hosts of failures === 1 ? cases.slice(0, -1) : cases) {
-    const vm = withoutPlace(world, hosts);
-    if (vm !== null) return { hosts, vm };
+  for (const hosts of failureCases(world, failures)) {
+    const [vm] = withoutPlace(world, hosts);
+    if (vm !== undefined) return { hosts, vm };
   }
   return null;
 }
 
-function withoutPlace(world: World, failed: readonly number[]): number | null {
+/** Sets of hosts that may fail at once: each by itself, and the `failures` fullest; none where no failure is tolerated. */
+export function failureCases(world: World, failures: number): number[][] {
+  if (failures <= 0) return [];
+  const known = knownHostIndexes(world);
+  const byCommitted = known.toSorted((a, b) => (world.committed[b] ?? 0) - (world.committed[a] ?? 0));
+  const single = known.map((host) => [host]);
+  return failures === 1 ? single : [...single, byCommitted.slice(0, failures)];
+}
+
+/** The running VMs of hosts that fail for which no other host has room, the biggest first. */
+export function withoutPlace(world: World, failed: readonly number[]): number[] {
   const state = withoutHosts(world, failed);
   const out = new Set(failed);
-  const others = world.hosts.flatMap((_, host) => (out.has(host) || world.unknown[host] !== null ? [] : [host]));
+  const others = knownHostIndexes(world).filter((host) => !out.has(host));
   const room = (host: number): number => (state.ceiling[host] ?? 0) - (state.committed[host] ?? 0);
-  const vms = failed
-    .flatMap((host) => [...(world.vmsOn[host] ?? [])])
-    .filter((vm) => world.vms[vm]?.state === "running");
-  for (const vm of vms.sort((a, b) => (world.vmBytes[b] ?? 0) - (world.vmBytes[a] ?? 0) || a - b)) {
+  const vms = [...new Set(failed.flatMap((host) => [...(world.vmsOn[host] ?? [])]))];
+  const running = vms.filter((vm) => world.vms[vm]?.state === "running");
+  const left: number[] = [];
+  for (const vm of running.sort((a, b) => (world.vmBytes[b] ?? 0) - (world.vmBytes[a] ?? 0) || a - b)) {
     const to = others
       .filter((host) => fits(state, vm, host))
       .reduce((best, host) => (best === -1 || room(host) > room(best) ? host : best), -1);
-    if (to === -1) return vm;
-    place(state, vm, to);
+    if (to === -1) left.push(vm);
+    else place(state, vm, to);
   }
-  return null;
+  return left;
 }
 
 /** The world in which these hosts are to be emptied: groups that were together there may go elsewhere, one after the other. */

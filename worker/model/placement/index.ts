@@ -1,6 +1,8 @@
 // The advisor: plans from snapshots. Pure, and the same question always gets the same answer.
 import type { Snapshot } from "../cluster.ts";
 import type { InputProblem } from "../migration/types.ts";
+import { conflictsOf } from "./conflicts.ts";
+import { contradictionsOf } from "./contradictions.ts";
 import { permittedMechanisms } from "./cost.ts";
 import { decide } from "./engine.ts";
 import { planOf } from "./plan.ts";
@@ -8,6 +10,8 @@ import { strategiesFor } from "./registry.ts";
 import { hostById } from "./state.ts";
 import type { Goal, PlanContent, PlanParameters } from "./types.ts";
 
+export { conflictsOf } from "./conflicts.ts";
+export { contradictionsOf } from "./contradictions.ts";
 export { strategies } from "./registry.ts";
 
 /**
@@ -40,6 +44,19 @@ export function checkPlanRequest(snapshot: Snapshot, goal: Goal, parameters: Pla
     problems.push({ path: "mechanisms", message });
   }
   return [...problems, ...strategyProblems(goal, parameters)];
+}
+
+/**
+ * What is wrong with the cluster that a plan is asked for, whatever the goal: contradictions of the snapshot, each with its
+ * path in it, and rules that cannot hold together or name what is not there, with the path `rules`. Empty: nothing is.
+ */
+export function checkSnapshot(snapshot: Snapshot, parameters: PlanParameters): InputProblem[] {
+  const contradictions = contradictionsOf(snapshot);
+  // A snapshot that contradicts itself cannot be made a world of.
+  if (contradictions.length > 0) return contradictions;
+  return conflictsOf(snapshot, parameters)
+    .filter(({ kind }) => kind !== "matches-nothing")
+    .map(({ rules, why }) => ({ path: "rules", message: `${rules.join(", ")}: ${why}` }));
 }
 
 function strategyProblems(goal: Goal, { strategy, next }: PlanParameters): InputProblem[] {

@@ -55,6 +55,10 @@ export const withCost = (gain: MoveGain, cost: number): MoveGain => ({
   paybackMs: gain.perHour > 0 ? Math.round((cost / gain.perHour) * HOUR_MS) : null,
 });
 
+/** The same gain and cost over another horizon. */
+export const withHorizon = (gain: MoveGain, { horizonMs }: PlanParameters): MoveGain =>
+  withCost({ ...gain, overHorizon: (gain.perHour * horizonMs) / HOUR_MS }, gain.cost);
+
 /** Why a bundle does not pay; null: it does, or must be made in any case. `now`: what the goal costs an hour as it is. */
 export function whyNotPaying(gain: MoveGain, now: number, name: string, parameters: PlanParameters): Rejection | null {
   if (gain.mandatory) return null;

@@ -13,6 +13,8 @@ import type { Goal, PlanContent, PlanParameters } from "./types.ts";
 export { conflictsOf } from "./conflicts.ts";
 export { contradictionsOf } from "./contradictions.ts";
 export { strategies } from "./registry.ts";
+export { type Unblock } from "./unblock.ts";
+export { whyNot, type WhyNot } from "./why-not.ts";
 
 /**
  * The plan for a goal. Pure: the same snapshot and parameters give the same bytes as `canonicalJson`, whatever the order

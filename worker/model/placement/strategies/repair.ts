@@ -22,19 +22,24 @@ export function repairRules(repairs: Repairs): void {
         sayWhy(repairs, group);
         break;
       }
-      take(repairs, moves, (vm) => brokenBy(world, group, vm));
+      take(repairs, moves, "the smallest of its rule that has a place elsewhere", (vm) => brokenBy(world, group, vm));
       before = excessOf(world, group);
     }
   }
 }
 
 /** Proposes the moves as one bundle, and makes them in the strategy's world. */
-export function take(repairs: Repairs, moves: readonly BundleMove[], now: (vm: number) => string): void {
+export function take(
+  repairs: Repairs,
+  moves: readonly BundleMove[],
+  because: string,
+  now: (vm: number) => string,
+): void {
   const { input, answer, moved } = repairs;
   const { world } = input;
+  const reason = moves.length === 1 ? because : `one of ${moves.length} that move as one`;
   repairs.bundle += 1;
-  for (const { vm, to } of moves)
-    answer.proposals.push(proposalOf(world, { vm, to }, moves.length, repairs.bundle, now(vm)));
+  for (const { vm, to } of moves) answer.proposals.push(proposalOf(world, { vm, to }, repairs.bundle, reason, now(vm)));
   for (const { vm, to } of moves) {
     place(world, vm, to);
     moved.add(vm);
@@ -126,16 +131,15 @@ function brokenBy(world: World, group: Group, vm: number): string {
     : `${name} is broken: its ${counted(members.length, "VM")} belong into one ${domain} and are in ${domains}.`;
 }
 
-function proposalOf(world: World, { vm, to }: BundleMove, together: number, bundle: number, now: string): Proposal {
+function proposalOf(world: World, { vm, to }: BundleMove, bundle: number, because: string, now: string): Proposal {
   const [{ name }, from, target] = [vmAt(world, vm), hostOfVm(world, vm), hostAt(world, to)];
-  const group = together === 1 ? "the smallest that can" : `one of ${together} that move as one`;
   return {
     vm,
     to,
     bundle,
     mandatory: true,
     why: {
-      vm: `${name} (${size(world.vmBytes[vm] ?? 0)}) leaves ${from.hostId}: ${group}.`,
+      vm: `${name} (${size(world.vmBytes[vm] ?? 0)}) leaves ${from.hostId}: ${because}.`,
       there: `${target.hostId} has room and no rule against it, and is at ${percent(loadWith(world, [vm], to))} with ${name} there, the fuller of memory and cores.`,
       now,
     },

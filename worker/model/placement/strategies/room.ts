@@ -48,7 +48,8 @@ export function makeRoom(repairs: Repairs): void {
   }
   trial.toReversed().forEach(({ vm }, index) => place(world, vm, origins[origins.length - 1 - index] ?? 0));
   const moves = trial.slice(0, best.moves);
-  if (moves.length > 0) take(repairs, moves, () => sentence(world, before, best.shortage.cases));
+  if (moves.length > 0)
+    take(repairs, moves, "its room there will be needed", () => sentence(world, before, best.shortage.cases));
   const { worst } = best.shortage;
   if (worst !== null && !repairs.moved.has(worst.vm))
     repairs.answer.stuck.push({ vm: worst.vm, rejections: [noPlace(world, worst)] });

@@ -87,7 +87,7 @@ function failuresSeen(world: World, failures: number): string {
   const { cases } = shortageOf(world);
   const hosts = counted(failures, "host");
   return cases === 0
-    ? `Any 1 host, and the ${hosts} with the most committed memory, may fail once the plan is done.`
+    ? `Any 1 host${failures === 1 ? "" : `, and the ${hosts} with the most committed memory,`} may fail once the plan is done.`
     : `${counted(cases, "failure")} of up to ${hosts} would leave a VM without a place even then.`;
 }
 

@@ -90,8 +90,9 @@ function lookAround(search: Search, vm: number): { best: Weighed | null; hosts: 
   let best: Weighed | null = null;
   let weighed = 0;
   for (const to of nearerHosts(input.world, unit)) {
+    if (weighed >= HOSTS_WEIGHED_MAX) break;
     hosts.add(to);
-    const found = weighed < HOSTS_WEIGHED_MAX ? weighCool(input, unit, to) : null;
+    const found = weighCool(input, unit, to);
     if (found !== null) weighed += 1;
     best = better(best, found);
   }

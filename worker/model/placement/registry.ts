@@ -3,11 +3,13 @@ import { evacuate } from "./strategies/evacuate.ts";
 import { localSearch } from "./strategies/local-search.ts";
 import { locality } from "./strategies/locality.ts";
 import { spread } from "./strategies/spread.ts";
+import { sandpiper } from "./strategies/sandpiper.ts";
+import { vectordot } from "./strategies/vectordot.ts";
 import type { Strategy } from "./strategy.ts";
 import type { Goal, StrategyName } from "./types.ts";
 
 /** Every strategy there is. */
-export const strategies: readonly Strategy[] = [evacuate, localSearch, locality, spread];
+export const strategies: readonly Strategy[] = [evacuate, localSearch, locality, spread, sandpiper, vectordot];
 
 const DEFAULTS: Record<Goal, StrategyName> = {
   balance: "local-search",

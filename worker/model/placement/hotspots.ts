@@ -1,11 +1,21 @@
 // What strategies that relieve hot hosts have in common: how hot a host is, which host would stay cool, and which VMs of hosts
 // that stay hot could not leave, and why.
-import { noHostFor } from "./explain.ts";
-import { stayingReasons } from "./constraints.ts";
-import { cores, percent, ratio } from "./format.ts";
+import { whyStuck } from "./explain.ts";
+import { percent, ratio } from "./format.ts";
 import type { StrategyAnswer, StrategyInput } from "./strategy.ts";
 import type { Rejection } from "./types.ts";
-import { CPU, knownHostIndexes, MEMORY, NETWORK, ratioOf, RESOURCE_NAMES, RESOURCES, type World } from "./world.ts";
+import {
+  CPU,
+  hostAt,
+  knownHostIndexes,
+  MEMORY,
+  NETWORK,
+  ratioOf,
+  RESOURCE_NAMES,
+  RESOURCES,
+  vmAt,
+  type World,
+} from "./world.ts";
 
 /** What a host can be hot by. */
 export const HEATING = [CPU, MEMORY, NETWORK] as const;
@@ -46,9 +56,9 @@ export const loadsOf = (world: World, host: number): string =>
     .map((resource) => `${RESOURCE_NAMES[resource]} ${percent(ratioOf(world, host, resource))}`)
     .join(", ");
 
-export const hostName = (world: World, host: number): string => world.hosts[host]?.hostId ?? "";
+export const hostName = (world: World, host: number): string => hostAt(world, host).hostId;
 
-export const vmName = (world: World, vm: number): string => world.vms[vm]?.name ?? "";
+export const vmName = (world: World, vm: number): string => vmAt(world, vm).name;
 
 /** "hottest host hv-01 at 0.61 of its cores, not over 0.80", for plans without a move. */
 export function hottestIn(world: World): string {
@@ -66,7 +76,7 @@ export function hottestIn(world: World): string {
 /** So many VMs of hosts that stay hot are told of, the busiest first. */
 const STUCK_MAX = 100;
 /** So many hosts are asked whether a mechanism gets the VM there: the cost models run for each. */
-const OBSTACLES_ASKED_MAX = 4;
+const OBSTACLES_ASKED_MAX = 1;
 
 /** VMs on hosts that stay hot, the busiest first, each with what keeps it there. `left`: those that a move already takes. */
 export function stuckOn(
@@ -81,29 +91,17 @@ export function stuckOn(
     .filter((vm) => !left.has(vm) && !input.fixed.has(vm))
     .sort((a, b) => cpu(b) - cpu(a) || a - b)
     .slice(0, STUCK_MAX)
-    .map((vm) => ({ vm, rejections: whyStuck(input, world, vm) }));
+    .map((vm) => ({ vm, rejections: whyItStays(input, world, vm) }));
 }
 
-function whyStuck(input: StrategyInput, world: World, vm: number): Rejection[] {
-  const staying = stayingReasons(world, vm);
-  if (staying.length > 0) return staying;
-  const unknown = cpuUnknown(world, vm);
-  if (unknown !== null) return [unknown];
+function whyItStays(input: StrategyInput, world: World, vm: number): Rejection[] {
   let asked = 0;
-  return noHostFor(world, vm, (host) => {
+  return whyStuck(world, vm, (host) => {
     const hot = wouldBeHot(world, vm, host);
     if (hot !== null || asked >= OBSTACLES_ASKED_MAX) return hot;
     asked += 1;
     return input.obstacleOf(vm, host) ?? tooLittle(world, vm, host);
   });
-}
-
-/** A VM whose CPU use is unknown relieves its host of nothing that is known. */
-export function cpuUnknown(world: World, vm: number): Rejection | null {
-  if (world.cpuKnown[vm] === 1) return null;
-  const { name = "", vcpus = 0 } = world.vms[vm] ?? {};
-  const detail = `what ${name} uses of its ${cores(vcpus)} vCPUs is unknown: its host must send its cpu_used_cores.`;
-  return { constraint: "cpu-unknown", detail, required: vcpus, unit: "cores" };
 }
 
 function wouldBeHot(world: World, vm: number, host: number): Rejection | null {

@@ -1,7 +1,7 @@
 // Sandpiper's volume (Wood et al. 2007): how full a host is in all dimensions, as one figure.
 import { GIB } from "../units.ts";
 import { shareOf } from "./hotspots.ts";
-import { CPU, MEMORY, NETWORK, ratioOf, type World } from "./world.ts";
+import { CPU, MEMORY, NETWORK, ratioOf, vmAt, type World } from "./world.ts";
 
 /** A full resource would make every volume infinite, and hosts could not be told apart. */
 const RATIO_MAX = 0.99;
@@ -27,6 +27,6 @@ export function vmVsr(world: World, vm: number): number {
 
 /** What a migration sends once: memory that is not zero, all of it where that is unknown. */
 export function sentBytes(world: World, vm: number): number {
-  const { memoryBytes = 0, load } = world.vms[vm] ?? {};
-  return Math.min(memoryBytes, load?.memoryNonzeroBytes ?? memoryBytes);
+  const { memoryBytes, load } = vmAt(world, vm);
+  return Math.min(memoryBytes, load.memoryNonzeroBytes ?? memoryBytes);
 }

@@ -36,7 +36,9 @@ export const sandpiper: Strategy = {
     const order = [...hot.keys()].sort((a, b) => hostVolume(world, b) - hostVolume(world, a) || a - b);
     const cool = order.filter((host) => relieve(relief, host));
     const stayHot = order.filter((host) => !cool.includes(host));
-    const stuck = stuckOn(input, world, stayHot, relief.moved).map(({ vm, rejections }) => ({
+    // What is left once there are enough moves is not stuck: it has not been looked at.
+    const looked = isEnough(relief) ? [] : stayHot;
+    const stuck = stuckOn(input, world, looked, relief.moved).map(({ vm, rejections }) => ({
       vm,
       rejections: whyNoVcpus(relief, vm) ?? rejections,
     }));

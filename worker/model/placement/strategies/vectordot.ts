@@ -40,7 +40,8 @@ export const vectordot: Strategy = {
     const names = listed(stayHot.map((host) => hostName(world, host)));
     return {
       proposals: search.proposals,
-      stuck: stuckOn(input, world, stayHot, search.moved),
+      // What is left once there are enough moves is not stuck: it has not been looked at.
+      stuck: stuckOn(input, world, isEnough(search) ? [] : stayHot, search.moved),
       seen,
       idle:
         sources.size === 0

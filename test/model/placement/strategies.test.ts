@@ -11,10 +11,14 @@ import {
   type PlanParameters,
 } from "../../../worker/model/placement/types.ts";
 import { MIB } from "../../../worker/model/units.ts";
+import { powered, sampled } from "../../support/enriched.ts";
 import { anyWorld, parametersOf, uuidOf, world } from "../../support/world.ts";
 import { breachesOf } from "./oracle.ts";
 
 const SEED = 20_261_123;
+
+/** Samples as multiples of what is used now. */
+const SHAPES = [Array<number>(12).fill(1), [...Array<number>(11).fill(0.4), 1], Array<number>(12).fill(1.2), []];
 
 /** A strategy at one of its goals. */
 type Served = Pick<Strategy, "name"> & { goal: Goal };
@@ -27,7 +31,10 @@ const planFor = ({ name, goal }: Served, snapshot: Snapshot, parameters: PlanPar
 const anyQuestion = ({ name, goal }: Served): fc.Arbitrary<{ snapshot: Snapshot; parameters: PlanParameters }> =>
   fc
     .record({
-      snapshot: anyWorld(),
+      // Loads that stay, rise, fall or are not known, of hosts whose power is.
+      snapshot: fc
+        .tuple(anyWorld(), fc.array(fc.constantFrom(...SHAPES), { minLength: 1, maxLength: 6 }))
+        .map(([snapshot, shapes]) => powered(sampled(snapshot, shapes))),
       evacuated: fc.integer({ min: 1, max: 2 }),
       stated: fc.record({
         hotRatio: fc.constantFrom(0.2, 0.5, 0.8),

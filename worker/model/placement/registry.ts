@@ -1,5 +1,6 @@
 // The strategies, and which one a goal has where none is asked for.
 import { evacuate } from "./strategies/evacuate.ts";
+import { firefly } from "./strategies/firefly.ts";
 import { localSearch } from "./strategies/local-search.ts";
 import { locality } from "./strategies/locality.ts";
 import { spread } from "./strategies/spread.ts";
@@ -9,7 +10,8 @@ import type { Strategy } from "./strategy.ts";
 import type { Goal, StrategyName } from "./types.ts";
 
 /** Every strategy there is. */
-export const strategies: readonly Strategy[] = [evacuate, localSearch, locality, spread, sandpiper, vectordot];
+export const strategies: readonly Strategy[] = [evacuate, firefly, localSearch, locality, sandpiper, spread, vectordot];
+
 
 const DEFAULTS: Record<Goal, StrategyName> = {
   balance: "local-search",

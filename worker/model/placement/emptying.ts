@@ -3,7 +3,7 @@ import { mayMove, stayingReasons } from "./constraints.ts";
 import { noHostFor } from "./explain.ts";
 import { duration, money } from "./format.ts";
 import { gainOf, rateAround, whyNotPaying } from "./gain.ts";
-import { hostName } from "./hotspots.ts";
+import { hostName, vmName, wouldBeHot } from "./hotspots.ts";
 import { HOUR_MS } from "../units.ts";
 import type { StrategyInput } from "./strategy.ts";
 import { wattsAt } from "./score.ts";
@@ -20,8 +20,25 @@ export const firstHeld = ({ world, fixed }: StrategyInput, host: number): number
 export function whyHeld({ world, obstacleOf }: StrategyInput, vm: number): Rejection[] {
   const staying = stayingReasons(world, vm);
   if (staying.length > 0) return staying;
+  // The cost models run for each question.
   let asked = 0;
-  return noHostFor(world, vm, (host) => (asked++ === 0 ? obstacleOf(vm, host) : null));
+  const obstacleTo = (of: number, host: number): Rejection | null => (asked++ === 0 ? obstacleOf(of, host) : null);
+  const from = hostName(world, world.hostOf[vm] ?? 0);
+  return noHostFor(
+    world,
+    vm,
+    (host) => wouldBeHot(world, vm, host) ?? obstacleTo(vm, host) ?? notWhole(world, vm, host, from),
+  );
+}
+
+function notWhole(world: World, vm: number, host: number, from: string): Rejection {
+  const [hostId, name] = [hostName(world, host), vmName(world, vm)];
+  const others = world.vmsOn[host]?.size ?? 0;
+  const detail =
+    others === 0
+      ? `${hostId} has 0 VMs: moving ${name} there would fill a host to empty one.`
+      : `${hostId} could take ${name}, but not what else has to leave ${from} with it.`;
+  return { hostId, constraint: "no-gain", detail };
 }
 
 /** What starting the host again will draw until it does something, in the prices' currency; 0: its power model is unknown. */
@@ -45,7 +62,8 @@ export function emptyingOf(input: StrategyInput, host: number, moves: readonly M
   for (const { vm } of moves) place(world, vm, host);
   // The cost models are asked only where the saving is worth a question.
   const free = gainOf(before, after, 0, { bundle: 1, mandatory: false }, parameters);
-  if (free.net < parameters.netGainMin) return { pays: false, why: `${name} would save ${money(free.overHorizon)}` };
+  const vain = whyNotPaying(free, now, name, parameters);
+  if (vain !== null) return { pays: false, why: vain.detail.replace(/\.$/, "") };
   let cost = bootCost(world, host);
   for (const { vm, to } of moves) {
     const one = input.costOf(vm, to);

@@ -104,7 +104,8 @@ function whyItStays(input: StrategyInput, world: World, vm: number): Rejection[]
   });
 }
 
-function wouldBeHot(world: World, vm: number, host: number): Rejection | null {
+/** Why a host that has the room is no place for the VM: it would be hot itself. null: it would not. */
+export function wouldBeHot(world: World, vm: number, host: number): Rejection | null {
   const heated = heatedBy(world, vm, host);
   if (heated === null) return null;
   const { hotRatio } = world.parameters;

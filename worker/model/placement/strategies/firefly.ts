@@ -15,6 +15,8 @@ const FLIGHTS = 4;
 const ALPHA = 0.5;
 /** So many hosts, those that look brightest to a source's middling VM, are looked at for each of its VMs. */
 const HOSTS_SEEN_MAX = 64;
+/** Hosts stand in the order of what emptying them is worth: after so many that do not pay, the rest do not either. */
+const UNPAID_MAX = 32;
 /** So many hosts that could not be emptied are told with what holds them. */
 const HELD_TOLD_MAX = 20;
 
@@ -59,6 +61,11 @@ export const firefly: Strategy = {
     );
     if (!isEnough(swarm)) swarm.answer.stuck.push(...stuckOn(input, world, stayHot, swarm.moved));
     const cold = of("cold");
+    const dark = cold.filter((host) => idleWattsOf(world, host) === null);
+    if (dark.length > 0)
+      swarm.answer.seen.push(
+        `${counted(dark.length, "cold host")} of unknown power: emptying them saves 0 W that are known.`,
+      );
     const emptied = dimmestFirst(world, cold).filter((host) => empty(swarm, host));
     swarm.answer.idle = idleOf(swarm, cold, emptied);
     return swarm.answer;
@@ -111,6 +118,7 @@ function dimmestFirst(world: World, hosts: readonly number[]): number[] {
 function empty(swarm: Swarm, host: number): boolean {
   const { world, input, active, received, answer } = swarm;
   if (received.has(host) || isEnough(swarm) || active.size <= world.parameters.hostsOnMin) return false;
+  if (swarm.unpaid.length >= UNPAID_MAX) return false;
   if (idleWattsOf(world, host) === null && !input.counted.imbalance)
     swarm.answer.seen.push(
       `The power model of ${hostName(world, host)} is unknown: 0 W count as saved by emptying it.`,

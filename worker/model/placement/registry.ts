@@ -6,11 +6,13 @@ import { locality } from "./strategies/locality.ts";
 import { spread } from "./strategies/spread.ts";
 import { sandpiper } from "./strategies/sandpiper.ts";
 import { vectordot } from "./strategies/vectordot.ts";
+import { workloadPrediction } from "./strategies/workload-prediction.ts";
 import type { Strategy } from "./strategy.ts";
 import type { Goal, StrategyName } from "./types.ts";
 
 /** Every strategy there is. */
-export const strategies: readonly Strategy[] = [evacuate, firefly, localSearch, locality, sandpiper, spread, vectordot];
+export const strategies: readonly Strategy[] = [evacuate, firefly, localSearch, locality, sandpiper, spread, vectordot, workloadPrediction];
+
 
 
 const DEFAULTS: Record<Goal, StrategyName> = {

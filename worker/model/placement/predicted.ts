@@ -3,7 +3,7 @@ import type { Recent, SnapshotVm } from "../cluster.ts";
 import { forecast } from "../forecast/index.ts";
 import { forecastParameters } from "../forecast/types.ts";
 import { MINUTE_MS } from "../units.ts";
-import { copyWorld, CPU, hostAt, knownHostIndexes, MEMORY, NETWORK, RESOURCES, vmAt, type World } from "./world.ts";
+import { copyWorld, CPU, hostAt, MEMORY, NETWORK, RESOURCES, vmAt, type World } from "./world.ts";
 
 /** So far ahead: what is over before a migration has done any good is no reason for it. */
 export const AHEAD_MS = 5 * MINUTE_MS;
@@ -45,38 +45,60 @@ const OF_HOST = [
 ] as const;
 
 export type Predicted = {
-  /** A copy in which hosts use what they will use. VMs take what they take now, until `predictVm` is asked of them. */
+  /** A copy in which hosts and VMs use what they will use, from when `predictHost` and `predictVm` are asked of them. */
   future: World;
-  /** By host: samples that its prediction rests on, or why there is none. */
-  hosts: ReadonlyMap<number, Prediction>;
+  /** By host that was asked about: samples that its prediction rests on, or why there is none. */
+  hosts: Map<number, Prediction>;
 };
 
-/** The future of a world. Its hosts' VMs are predicted when they are asked for: most hosts give none away. */
-export function predictedWorld(world: World): Predicted {
-  const future: World = { ...copyWorld(world), used: world.used.slice(), demand: world.demand.slice() };
-  const hosts = new Map<number, Prediction>();
-  for (const host of knownHostIndexes(world)) {
-    const { load } = hostAt(world, host);
-    const network = (load.networkReceiveBytesPerSecond ?? 0) + (load.networkTransmitBytesPerSecond ?? 0);
-    const now = [load.cpuUsedCores, load.memoryUsedBytes, network];
-    OF_HOST.forEach(({ resource, metrics }, index) => {
-      const prediction = predictionOf(load.recent, metrics, world.snapshot.at);
-      if (resource === CPU) hosts.set(host, prediction);
-      const at = host * RESOURCES + resource;
-      // What it uses apart from its load, as arrivals of running migrations, comes on top of what its load will be.
-      if (prediction.known) future.used[at] = (world.used[at] ?? 0) + prediction.value - (now[index] ?? 0);
-    });
-    if (hosts.get(host)?.known !== true) {
-      const at = host * RESOURCES + CPU;
-      future.used[at] = (world.used[at] ?? 0) + Math.max(0, (load.cpuUsedCoresP95 ?? 0) - (load.cpuUsedCores ?? 0));
-    }
+/** The future of a world, of which nothing is predicted yet: a forecast takes long, and most hosts and VMs do not matter. */
+export const predictedWorld = (world: World): Predicted => ({
+  future: { ...copyWorld(world), used: world.used.slice(), demand: world.demand.slice() },
+  hosts: new Map(),
+});
+
+/** What the host will use, which is also what it uses in the future from now on. A prediction of its cores is the answer. */
+export function predictHost({ future, hosts }: Predicted, host: number): Prediction {
+  const before = hosts.get(host);
+  if (before !== undefined) return before;
+  const { load } = hostAt(future, host);
+  const network = (load.networkReceiveBytesPerSecond ?? 0) + (load.networkTransmitBytesPerSecond ?? 0);
+  const now = [load.cpuUsedCores, load.memoryUsedBytes, network];
+  const made = OF_HOST.map(({ metrics }) => predictionOf(load.recent, metrics, future.snapshot.at));
+  const cpu = made[0] ?? { known: false, reason: "nothing is known of it" };
+  hosts.set(host, cpu);
+  made.forEach((prediction, index) => {
+    const at = host * RESOURCES + (OF_HOST[index]?.resource ?? CPU);
+    // Arrivals of running migrations and of moves come on top of what its own load will be.
+    if (prediction.known) future.used[at] = (future.used[at] ?? 0) + prediction.value - (now[index] ?? 0);
+  });
+  if (!cpu.known) {
+    const rise = Math.max(0, (load.cpuUsedCoresP95 ?? 0) - (load.cpuUsedCores ?? 0));
+    future.used[host * RESOURCES + CPU] = (future.used[host * RESOURCES + CPU] ?? 0) + rise;
   }
-  return { future, hosts };
+  return cpu;
+}
+
+/** Of the bound. Forecasters do not go so far beyond everything that they have seen. */
+const NEAR_RATIO = 0.75;
+
+/** Whether some sample of the host came so near to `hotRatio` that a prediction is worth its time. */
+export function mayBeHot(world: World, host: number): boolean {
+  const { recent } = hostAt(world, host).load;
+  return OF_HOST.some(({ resource, metrics }) => {
+    const bound = NEAR_RATIO * world.parameters.hotRatio * (world.capacity[host * RESOURCES + resource] ?? 0);
+    const peaks = metrics.map((metric) => Math.max(0, ...(recent?.series[metric] ?? []).map((sample) => sample ?? 0)));
+    const peak = Math.max(
+      peaks.reduce((sum, value) => sum + value, 0),
+      world.used[host * RESOURCES + resource] ?? 0,
+    );
+    return bound > 0 && peak >= bound;
+  });
 }
 
 /** A host without samples takes VMs only where its p95 is known: then it is taken to be there. */
-export const mayReceive = ({ future, hosts }: Predicted, host: number): boolean =>
-  hosts.get(host)?.known === true || hostAt(future, host).load.cpuUsedCoresP95 !== undefined;
+export const mayReceive = (predicted: Predicted, host: number): boolean =>
+  predictHost(predicted, host).known || hostAt(predicted.future, host).load.cpuUsedCoresP95 !== undefined;
 
 /** What the VM will use, which is also what it takes in the future from now on. */
 export function predictVm({ future }: Predicted, vm: number): Prediction {

@@ -4,15 +4,15 @@ import { randomOf } from "../../forecast/random.ts";
 import { fits, mayMove } from "../constraints.ts";
 import { type Emptying, emptyingOf, firstHeld, type Move, whyHeld } from "../emptying.ts";
 import { idleWattsOf, loadOf, type Sight, sightOf } from "../fireflies.ts";
-import { counted, listed, percent } from "../format.ts";
+import { counted, percent } from "../format.ts";
 import { fullestOf, heatedBy, hostName, hottestIn, isHot, loadsOf, stuckOn, vmName } from "../hotspots.ts";
 import { stateRate, totalOf } from "../score.ts";
 import type { Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
 import { knownHostIndexes, place, type World } from "../world.ts";
 
 /** The first flight is straight; each further one strays by so much of what is seen, so that another packing is found. */
-const FLIGHTS = 4;
-const ALPHA = 0.5;
+const FLIGHTS = 8;
+const ALPHA = 1;
 /** So many hosts, those that look brightest to a source's middling VM, are looked at for each of its VMs. */
 const HOSTS_SEEN_MAX = 64;
 /** Hosts stand in the order of what emptying them is worth: after so many that do not pay, the rest do not either. */
@@ -75,7 +75,7 @@ export const firefly: Strategy = {
 function idleOf({ world, unpaid }: Swarm, cold: readonly number[], emptied: readonly number[]): string {
   const { coldRatio } = world.parameters;
   if (cold.length === 0) return `no host with VMs is below ${percent(coldRatio)} of its cores (${hottestIn(world)})`;
-  const why = unpaid.length === 0 ? "" : `: ${listed(unpaid.slice(0, 3))}`;
+  const why = unpaid.length === 0 ? "" : `: ${unpaid.slice(0, 3).join("; ")}`;
   return `${counted(cold.length, "host")} below ${percent(coldRatio)} of their cores, ${emptied.length} could be emptied${why}`;
 }
 

@@ -16,7 +16,16 @@ import {
   vmName,
 } from "../hotspots.ts";
 import { type Ladder, ladderOf } from "../ladder.ts";
-import { AHEAD_MS, mayReceive, type Predicted, type Prediction, predictedWorld, predictVm } from "../predicted.ts";
+import {
+  AHEAD_MS,
+  mayBeHot,
+  mayReceive,
+  type Predicted,
+  type Prediction,
+  predictedWorld,
+  predictHost,
+  predictVm,
+} from "../predicted.ts";
 import { stateRate, totalOf } from "../score.ts";
 import type { Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
 import type { Rejection } from "../types.ts";
@@ -34,7 +43,7 @@ type Plan = {
   /** As it is, and as it will be: every move is made in both. */
   world: World;
   predicted: Predicted;
-  /** Hosts that may receive, those with least predicted load first. */
+  /** Those with least load first, as predicted where that has been asked for. */
   ladder: Ladder;
   sources: ReadonlySet<number>;
   /** By VM that was asked about. */
@@ -55,15 +64,16 @@ export const workloadPrediction: Strategy = {
   propose(input) {
     const { world } = input;
     const predicted = predictedWorld(world);
-    const { future, hosts } = predicted;
+    const { future } = predicted;
     const known = knownHostIndexes(world);
-    const sources = known.filter((host) => hosts.get(host)?.known === true && isHot(future, host));
-    const receivers = known.filter((host) => mayReceive(predicted, host));
+    const hot = input.findings.filter(({ state }) => state === "hot").map(({ host }) => host);
+    const suspects = new Set([...hot, ...fullestNow(world, known), ...known.filter((host) => mayBeHot(world, host))]);
+    const sources = [...suspects].filter((host) => predictHost(predicted, host).known && isHot(future, host));
     const plan: Plan = {
       input,
       world,
       predicted,
-      ladder: ladderOf(receivers, (host) => fullestOf(future, host)),
+      ladder: ladderOf(known, (host) => fullestOf(future, host)),
       sources: new Set(sources),
       vms: new Map(),
       moved: new Set(),
@@ -71,19 +81,25 @@ export const workloadPrediction: Strategy = {
       proposals: [],
       bundles: 0,
     };
-    const hot = input.findings.filter(({ state }) => state === "hot").map(({ host }) => host);
     const seen = seenOf(plan, hot);
     const idle = idleOf(plan, hot);
     sources.sort((a, b) => fullestOf(future, b) - fullestOf(future, a) || a - b);
     const stayHot = sources.filter((host) => !relieve(plan, host));
-    const unknown = hot.filter((host) => hosts.get(host)?.known !== true);
+    const unknown = hot.filter((host) => isUnknown(plan, host));
     const stuck = isEnough(plan) ? [] : stuckIn(plan, [...stayHot, ...unknown]);
     if (world.parameters.powerOffPermitted) emptyCold(plan, known);
     return { proposals: plan.proposals, stuck, seen, idle };
   },
 };
 
-const isUnknown = ({ predicted }: Plan, host: number): boolean => predicted.hosts.get(host)?.known !== true;
+/** The host that is fullest at the moment, so that a plan without a move has a number to say. */
+const fullestNow = (world: World, known: readonly number[]): number[] =>
+  known.reduce<number[]>(
+    ([best], host) => (best === undefined || fullestOf(world, host) > fullestOf(world, best) ? [host] : [best]),
+    [],
+  );
+
+const isUnknown = ({ predicted }: Plan, host: number): boolean => !predictHost(predicted, host).known;
 
 /** Hosts that are hot at the moment and are left alone, and why. */
 function seenOf(plan: Plan, hot: readonly number[]): string[] {
@@ -99,8 +115,8 @@ function seenOf(plan: Plan, hot: readonly number[]): string[] {
 }
 
 function unknownHost({ world, predicted }: Plan, host: number): string {
-  const prediction = predicted.hosts.get(host);
-  const reason = prediction?.known === false ? prediction.reason : "its load is unknown";
+  const made = predictHost(predicted, host);
+  const reason = made.known ? "its load is unknown" : made.reason;
   return `${hostName(world, host)} is hot at the moment (${loadsOf(world, host)}), and what it will use cannot be predicted: ${reason}`;
 }
 
@@ -173,19 +189,25 @@ function cheapest(future: World, host: number, vms: Iterable<number>): number | 
 /** The host with least predicted load that can take the VM now and then, and stays cool; null: none. */
 function targetFor({ input, world, predicted, ladder, sources }: Plan, vm: number): number | null {
   const { future } = predicted;
-  let asked = 0;
-  const to = ladder.hosts.find((host) => {
-    asked += 1;
-    return (
-      !sources.has(host) &&
-      fits(world, vm, host) &&
-      fits(future, vm, host) &&
-      heatedBy(future, vm, host) === null &&
-      input.costOf(vm, host) !== null
-    );
-  });
-  input.isSpent(asked);
-  return to ?? null;
+  for (;;) {
+    let asked = 0;
+    const to = ladder.hosts.find((host) => {
+      asked += 1;
+      return (
+        !sources.has(host) &&
+        fits(world, vm, host) &&
+        fits(future, vm, host) &&
+        heatedBy(future, vm, host) === null &&
+        (!predicted.hosts.has(host) || mayReceive(predicted, host)) &&
+        input.costOf(vm, host) !== null
+      );
+    });
+    input.isSpent(asked);
+    if (to === undefined || predicted.hosts.has(to)) return to ?? null;
+    // Found by what it uses at the moment: once it is predicted it may stand elsewhere, and is looked for again.
+    predictHost(predicted, to);
+    ladder.update(to);
+  }
 }
 
 function propose(plan: Plan, moves: readonly Move[], now: string): void {
@@ -205,8 +227,8 @@ function propose(plan: Plan, moves: readonly Move[], now: string): void {
 }
 
 function whyNow({ world, predicted }: Plan, host: number): string {
-  const made = predicted.hosts.get(host);
-  const samples = made?.known === true ? made.samples : 0;
+  const made = predictHost(predicted, host);
+  const samples = made.known ? made.samples : 0;
   return `${hostName(world, host)} is predicted at ${loadsOf(predicted.future, host)} in ${AHEAD} by ${counted(samples, "sample")}, over ${percent(world.parameters.hotRatio)}; at the moment it is at ${loadsOf(world, host)}.`;
 }
 
@@ -252,7 +274,9 @@ function emptyCold(plan: Plan, known: readonly number[]): void {
   const { coldRatio, hostsOnMin } = world.parameters;
   const now = totalOf(stateRate(world, input.counted, input.means));
   let on = known.filter((host) => (world.vmsOn[host]?.size ?? 0) > 0).length;
-  const cold = known.filter((host) => !isUnknown(plan, host) && ratioOf(future, host, CPU) < coldRatio);
+  const idle = known.filter((host) => ratioOf(world, host, CPU) < 2 * coldRatio);
+  const cold = idle.filter((host) => !isUnknown(plan, host) && ratioOf(future, host, CPU) < coldRatio);
+  for (const host of idle) plan.ladder.update(host);
   for (const host of cold.sort((a, b) => ratioOf(future, a, CPU) - ratioOf(future, b, CPU) || a - b)) {
     if (on <= hostsOnMin || isEnough(plan)) return;
     if (received.has(host) || (world.vmsOn[host]?.size ?? 0) === 0 || firstHeld(input, host) !== null) continue;
@@ -282,7 +306,9 @@ function placesFor(plan: Plan, host: number): Move[] | null {
         (world.vmsOn[other]?.size ?? 0) > 0 &&
         heatedBy(future, vm, other) === null &&
         fits(world, vm, other) &&
-        fits(future, vm, other),
+        fits(future, vm, other) &&
+        predicted.hosts.has(other) &&
+        mayReceive(predicted, other),
     );
     input.isSpent(ladder.hosts.length);
     if (to === undefined) break;

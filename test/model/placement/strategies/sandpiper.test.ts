@@ -51,7 +51,7 @@ describe("sandpiper", () => {
     });
     expect(routeOf(plan)).toEqual(["web to hv-03"]);
     expect(plan.moves[0]?.reasons[0]).toBe(
-      "web has volume 0.39 for each of its 4.0 GiB in GiB, the most of what can leave hv-01, whose volume is 14.22.",
+      "web has a volume of 1.55 in 4.0 GiB, 0.39 a GiB, the most of what can leave hv-01, whose volume is 14.22.",
     );
     expectOnRecord("sandpiper", plan);
   });

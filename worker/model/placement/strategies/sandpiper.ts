@@ -9,6 +9,7 @@ import type { Proposal, Strategy, StrategyInput } from "../strategy.ts";
 import { type Exchange, swapFor } from "../swap.ts";
 import type { Rejection } from "../types.ts";
 import { hostVolume, sentBytes, vmVsr } from "../volume.ts";
+import { GIB } from "../../units.ts";
 import { CPU, knownHostIndexes, place, ratioOf, type World } from "../world.ts";
 
 /** A VM that takes less than this of what its host is hot by is not worth its bytes. */
@@ -146,18 +147,19 @@ function propose(relief: Relief, moves: readonly { vm: number; to: number }[]): 
 function whyOf({ world, hot, needs }: Relief, vm: number, to: number, members: number): Proposal["why"] {
   const from = world.hostOf[vm] ?? 0;
   const [name, source, target] = [vmName(world, vm), hostName(world, from), hostName(world, to)];
-  const vsr = `volume ${vmVsr(world, vm).toFixed(2)} for each of its ${size(sentBytes(world, vm))} in GiB`;
+  const [vsr, bytes] = [vmVsr(world, vm), sentBytes(world, vm)];
+  const volume = `a volume of ${((vsr * bytes) / GIB).toFixed(2)} in ${size(bytes)}, ${vsr.toFixed(2)} a GiB`;
   const need = needs.get(vm);
   const late = need === undefined ? "" : ` ${tellNeed(name, need)}.`;
   const now = hot.get(from) ?? hot.get(to) ?? "";
   if (!hot.has(from))
     return {
-      vm: `${name} makes room on ${source} for a VM of ${target}: ${vsr}, the least of ${source}.`,
+      vm: `${name} makes room on ${source} for a VM of ${target}: it has ${volume}, among the least of ${source}.`,
       there: `${target} takes it in exchange, ${counted(members, "move")} that belong together: volume ${hostVolume(world, to).toFixed(2)} before`,
       now,
     };
   return {
-    vm: `${name} has ${vsr}, the most of what can leave ${source}, whose volume is ${hostVolume(world, from).toFixed(2)}.${late}`,
+    vm: `${name} has ${volume}, the most of what can leave ${source}, whose volume is ${hostVolume(world, from).toFixed(2)}.${late}`,
     there: `${target} has the least volume of the hosts that can take ${name}: ${hostVolume(world, to).toFixed(2)} before`,
     now,
   };

@@ -31,10 +31,7 @@ const planFor = ({ name, goal }: Served, snapshot: Snapshot, parameters: PlanPar
 const anyQuestion = ({ name, goal }: Served): fc.Arbitrary<{ snapshot: Snapshot; parameters: PlanParameters }> =>
   fc
     .record({
-      // Loads that stay, rise, fall or are not known, of hosts whose power is.
-      snapshot: fc
-        .tuple(anyWorld(), fc.array(fc.constantFrom(...SHAPES), { minLength: 1, maxLength: 6 }))
-        .map(([snapshot, shapes]) => powered(sampled(snapshot, shapes))),
+      snapshot: anyWorld(),
       evacuated: fc.integer({ min: 1, max: 2 }),
       stated: fc.record({
         hotRatio: fc.constantFrom(0.2, 0.5, 0.8),
@@ -48,11 +45,13 @@ const anyQuestion = ({ name, goal }: Served): fc.Arbitrary<{ snapshot: Snapshot;
         cooldownMs: fc.constantFrom(0, 1_800_000),
         hostFailuresTolerated: fc.constantFrom(0, 0, 1),
       }),
+      // Loads that stay, rise, fall or are not known.
+      shapes: fc.array(fc.constantFrom(...SHAPES), { minLength: 1, maxLength: 6 }),
     })
-    .map(({ snapshot, evacuated, stated }) => {
+    .map(({ snapshot, evacuated, stated, shapes }) => {
       const hostIds = snapshot.hosts.slice(0, evacuated).map(({ hostId }) => hostId);
       return {
-        snapshot,
+        snapshot: powered(sampled(snapshot, shapes)),
         parameters: parametersOf({ ...stated, strategy: name, ...(goal === "evacuate" ? { hostIds } : {}) }),
       };
     });

@@ -89,7 +89,7 @@ function relieve(swarm: Swarm, host: number, now: string): boolean {
   for (const vm of mostLoadedFirst(world, host)) {
     if (!isHot(world, host)) return true;
     if (isEnough(swarm)) return false;
-    if (input.fixed.has(vm) || world.cpuKnown[vm] !== 1 || !mayMove(world, vm)) continue;
+    if (input.fixed.has(vm) || swarm.moved.has(vm) || world.cpuKnown[vm] !== 1 || !mayMove(world, vm)) continue;
     const to = brightest(swarm, vm, candidatesFor(swarm, vm), 0);
     if (to === null || input.costOf(vm, to) === null) continue;
     const why = whyOf(swarm, vm, to, `the most loaded that can leave ${hostName(world, host)}`, now);
@@ -195,12 +195,16 @@ function candidatesFor({ world, active, input }: Swarm, vm: number): number[] {
   return others
     .flatMap((host) => {
       const hasRoom = (world.committed[host] ?? 0) + (world.vmBytes[vm] ?? 0) <= (world.ceiling[host] ?? 0);
-      return hasRoom && heatedBy(world, vm, host) === null ? [{ host, seen: sightOf(world, vm, host).seen }] : [];
+      return hasRoom && staysCool(world, vm, host) ? [{ host, seen: sightOf(world, vm, host).seen }] : [];
     })
     .sort((a, b) => b.seen - a.seen || a.host - b.host)
     .slice(0, HOSTS_SEEN_MAX)
     .map(({ host }) => host);
 }
+
+/** Neither is it hot already by what the VM takes nothing of. */
+const staysCool = (world: World, vm: number, host: number): boolean =>
+  !isHot(world, host) && heatedBy(world, vm, host) === null;
 
 /** The candidate that looks brightest to the VM, has room and stays cool; null: none. */
 function brightest(
@@ -213,7 +217,7 @@ function brightest(
   for (const host of candidates) {
     const stray = alpha === 0 ? 1 : 1 + alpha * (2 * random() - 1);
     const seen = sightOf(world, vm, host).seen * stray;
-    if (seen > most && heatedBy(world, vm, host) === null && fits(world, vm, host)) [best, most] = [host, seen];
+    if (seen > most && staysCool(world, vm, host) && fits(world, vm, host)) [best, most] = [host, seen];
   }
   input.isSpent(candidates.length);
   return best === -1 ? null : best;

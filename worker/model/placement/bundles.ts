@@ -1,6 +1,5 @@
 // Bundles of moves as strategies weigh them, by the same figures as the selection does afterwards.
 import { gainOf, rateAround, whyNotPaying } from "./gain.ts";
-import { stateRate, totalOf } from "./score.ts";
 import { placeAll } from "./select.ts";
 import type { StrategyInput } from "./strategy.ts";
 import type { MoveGain, Rejection } from "./types.ts";
@@ -66,11 +65,7 @@ export function weigh(
   return { moves: [...moves], gain };
 }
 
-/** What a state costs an hour by a goal: gains are measured against it. */
-export const costNow = ({ world, counted, means }: StrategyInput): number => totalOf(stateRate(world, counted, means));
-
-export const pays = (gain: MoveGain, now: number, world: World): boolean =>
-  whyNotPaying(gain, now, "", world.parameters) === null;
+export const pays = (gain: MoveGain, { parameters }: World): boolean => whyNotPaying(gain, "", parameters) === null;
 
 /** Of two bundles the one that brings more; the first where they bring the same. */
 export const better = (one: Weighed | null, other: Weighed | null): Weighed | null =>

@@ -49,8 +49,8 @@ export function bootCost({ parameters, ...world }: World, host: number): number 
 
 export type Emptying = { pays: true; gain: MoveGain; sentence: string } | { pays: false; why: string };
 
-/** Whether these moves, all of them or none, are worth it. The VMs are where they were. `now`: what the cluster costs an hour. */
-export function emptyingOf(input: StrategyInput, host: number, moves: readonly Move[], now: number): Emptying {
+/** Whether these moves, all of them or none, are worth it. The VMs are where they were. */
+export function emptyingOf(input: StrategyInput, host: number, moves: readonly Move[]): Emptying {
   const { world, counted, means } = input;
   const { parameters } = world;
   const name = `emptying ${hostName(world, host)}`;
@@ -62,7 +62,7 @@ export function emptyingOf(input: StrategyInput, host: number, moves: readonly M
   for (const { vm } of moves) place(world, vm, host);
   // The cost models are asked only where the saving is worth a question.
   const free = gainOf(before, after, 0, { bundle: 1, mandatory: false }, parameters);
-  const vain = whyNotPaying(free, now, name, parameters);
+  const vain = whyNotPaying(free, name, parameters);
   if (vain !== null) return { pays: false, why: vain.detail.replace(/\.$/, "") };
   let cost = bootCost(world, host);
   for (const { vm, to } of moves) {
@@ -72,7 +72,7 @@ export function emptyingOf(input: StrategyInput, host: number, moves: readonly M
     cost += one;
   }
   const gain = gainOf(before, after, cost, { bundle: 1, mandatory: false }, parameters);
-  const unpaid = whyNotPaying(gain, now, name, parameters);
+  const unpaid = whyNotPaying(gain, name, parameters);
   if (unpaid !== null) return { pays: false, why: unpaid.detail.replace(/\.$/, "") };
   const sentence = `${name} saves ${money(gain.overHorizon)} over ${duration(parameters.horizonMs)} and costs ${money(cost)}, ${money(bootCost(world, host))} of it for starting it again: paid back in ${duration(gain.paybackMs ?? 0)}.`;
   return { pays: true, gain, sentence };

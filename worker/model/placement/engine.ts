@@ -5,7 +5,7 @@ import { findingsOf } from "./findings.ts";
 import { migrationCost, withCost } from "./gain.ts";
 import { strategyFor } from "./registry.ts";
 import { type Schedule, schedule } from "./schedule.ts";
-import { type Counted, countedBy, type Means, meansOf, stateRate, totalOf } from "./score.ts";
+import { type Counted, countedBy, type Means, meansOf } from "./score.ts";
 import { type Chosen, type Refused, select } from "./select.ts";
 import type { Finding, StrategyAnswer } from "./strategy.ts";
 import type { Goal, PlanContent, PlanParameters, StrategyName } from "./types.ts";
@@ -107,7 +107,6 @@ function runStage({ world, stage, chosen, budget, costOf }: StageInput): { stage
       world,
       counted,
       means,
-      now: totalOf(stateRate(world, counted, means)),
       costOf,
       movesMax: parameters.movesMax - chosen.length,
       bundlesBefore: Math.max(0, ...chosen.map(({ gain }) => gain.bundle)),

@@ -44,7 +44,8 @@ export function gainOf(
 ): MoveGain {
   const perHour = before - after;
   const overHorizon = (perHour * horizonMs) / HOUR_MS;
-  return withCost({ bundle, perHour, overHorizon, cost: 0, net: 0, paybackMs: null, mandatory }, cost);
+  const savedRatio = before > 0 ? perHour / before : 0;
+  return withCost({ bundle, perHour, savedRatio, overHorizon, cost: 0, net: 0, paybackMs: null, mandatory }, cost);
 }
 
 /** The same gain where the migrations cost this. */
@@ -59,8 +60,8 @@ export const withCost = (gain: MoveGain, cost: number): MoveGain => ({
 export const withHorizon = (gain: MoveGain, { horizonMs }: PlanParameters): MoveGain =>
   withCost({ ...gain, overHorizon: (gain.perHour * horizonMs) / HOUR_MS }, gain.cost);
 
-/** Why a bundle does not pay; null: it does, or must be made in any case. `now`: what the goal costs an hour as it is. */
-export function whyNotPaying(gain: MoveGain, now: number, name: string, parameters: PlanParameters): Rejection | null {
+/** Why a bundle does not pay; null: it does, or must be made in any case. */
+export function whyNotPaying(gain: MoveGain, name: string, parameters: PlanParameters): Rejection | null {
   if (gain.mandatory) return null;
   const { netGainMin, gainRatioMin, horizonMs } = parameters;
   const hours = horizonMs / HOUR_MS;
@@ -68,8 +69,7 @@ export function whyNotPaying(gain: MoveGain, now: number, name: string, paramete
     const detail = `${name} would save ${money(gain.overHorizon)} over ${hours.toFixed(1)} h and cost ${money(gain.cost)}: net ${money(gain.net)}, less than ${money(netGainMin)}.`;
     return { constraint: "no-gain", detail, required: netGainMin, available: gain.net, unit: "currency" };
   }
-  const share = now <= 0 ? 0 : gain.perHour / now;
-  if (share >= gainRatioMin) return null;
-  const detail = `${name} would save ${percent(share)} of what the cluster costs now, less than ${percent(gainRatioMin)}.`;
-  return { constraint: "no-gain", detail, required: gainRatioMin, available: share, unit: "ratio" };
+  if (gain.savedRatio >= gainRatioMin) return null;
+  const detail = `${name} would save ${percent(gain.savedRatio)} of what its hosts cost now, less than ${percent(gainRatioMin)}.`;
+  return { constraint: "no-gain", detail, required: gainRatioMin, available: gain.savedRatio, unit: "ratio" };
 }

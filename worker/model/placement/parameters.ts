@@ -3,10 +3,19 @@ import { z } from "zod";
 import { mechanism, operatorId } from "../wire/common.ts";
 import { hostSelector, vmSelector } from "./rules.ts";
 
-export const goal = z.enum(["balance", "evacuate"]);
+export const goal = z.enum(["balance", "consolidate", "save-energy", "evacuate", "fault-tolerance", "locality"]);
 export type Goal = z.infer<typeof goal>;
 
-export const strategyName = z.enum(["local-search", "evacuate"]);
+export const strategyName = z.enum([
+  "sandpiper",
+  "vectordot",
+  "local-search",
+  "workload-prediction",
+  "firefly",
+  "evacuate",
+  "spread",
+  "locality",
+]);
 export type StrategyName = z.infer<typeof strategyName>;
 
 const price = z.number().min(0).max(1e6);
@@ -78,7 +87,7 @@ export const planParameters = z
       .default(4 * 3_600_000),
     /** No move whose gain over the horizon less its cost is below this. */
     netGainMin: price.default(0.001),
-    /** No move whose gain is below this share of what the goal costs now, over the horizon. */
+    /** No move that saves less than this share of what its hosts cost now. */
     gainRatioMin: z.number().min(0).max(1).default(0.001),
     /** No destination above this share of its cores after the move. */
     cpuRatioMax: z.number().gt(0).max(1).default(0.9),

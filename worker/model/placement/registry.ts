@@ -11,13 +11,24 @@ import type { Strategy } from "./strategy.ts";
 import type { Goal, StrategyName } from "./types.ts";
 
 /** Every strategy there is. */
-export const strategies: readonly Strategy[] = [evacuate, firefly, localSearch, locality, sandpiper, spread, vectordot, workloadPrediction];
-
-
+export const strategies: readonly Strategy[] = [
+  evacuate,
+  firefly,
+  localSearch,
+  locality,
+  sandpiper,
+  spread,
+  vectordot,
+  workloadPrediction,
+];
 
 const DEFAULTS: Record<Goal, StrategyName> = {
-  balance: "local-search",
+  balance: "sandpiper",
+  consolidate: "firefly",
+  "save-energy": "firefly",
   evacuate: "evacuate",
+  "fault-tolerance": "spread",
+  locality: "locality",
 };
 
 /** The strategy asked for, or the goal's own. `checkPlanRequest` has seen to it that it serves the goal. */

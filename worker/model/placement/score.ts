@@ -17,7 +17,7 @@ export type Counted = { imbalance: boolean; emptyHostsOff: boolean };
 
 export const countedBy = (goal: Goal, { powerOffPermitted }: PlanParameters): Counted => ({
   imbalance: goal === "balance",
-  emptyHostsOff: powerOffPermitted,
+  emptyHostsOff: powerOffPermitted || goal === "consolidate" || goal === "save-energy",
 });
 
 /** Means of the hosts' ratios by resource, weighted by capacity: moves within the cluster leave them as they are. */

@@ -17,8 +17,6 @@ export type Selection = {
   world: World;
   counted: Counted;
   means: Means;
-  /** What the state costs an hour as it is. */
-  now: number;
   costOf: (vm: number, from: number, to: number) => MoveCost;
   /** How many more moves the plan may have. */
   movesMax: number;
@@ -86,7 +84,7 @@ function tryBundle(selection: Selection, bundle: readonly Proposal[], number: nu
   const gain = gainOf(before, after, cost, { bundle: number, mandatory }, world.parameters);
   const name =
     bundle.length === 1 ? (world.vms[vms[0] ?? 0]?.name ?? "") : `the ${bundle.length} moves that belong together`;
-  const unpaid = whyNotPaying(gain, selection.now, name, world.parameters);
+  const unpaid = whyNotPaying(gain, name, world.parameters);
   if (unpaid !== null) {
     undo();
     return all([unpaid]);

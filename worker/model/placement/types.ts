@@ -63,6 +63,8 @@ export const moveGain = z
     bundle: z.int().min(1),
     /** What it saves, an hour and over the horizon. */
     perHour: z.number(),
+    /** Share of what its hosts cost an hour now that it saves. */
+    savedRatio: z.number(),
     overHorizon: z.number(),
     /** What the migration itself costs: downtime, degradation, bytes, energy, risk. */
     cost: z.number().min(0),

@@ -27,8 +27,6 @@ export type Blocked = {
   vm: number;
   to: number;
   gain: MoveGain | null;
-  /** What the goal costs an hour as it is. */
-  now: number;
 };
 
 type Change = Unblock extends infer Any ? (Any extends Unblock ? Omit<Any, "constraint"> : never) : never;
@@ -203,12 +201,12 @@ function droppingRule({ world, vm }: Blocked, { detail }: Rejection): Change[] {
 }
 
 /** A lower bar, or a longer horizon over which the gain adds up; neither where the move only costs. */
-function paying({ world, gain, now, vm, to }: Blocked, { constraint }: Rejection): Change[] {
+function paying({ world, gain, vm, to }: Blocked, { constraint }: Rejection): Change[] {
   const { parameters } = world;
   if (gain === null || constraint !== "no-gain" || world.hostOf[vm] === to || isEmptied(world, to)) return [];
   const ways: Partial<PlanParameters>[] = [];
-  const share = now <= 0 ? 0 : gain.perHour / now;
-  const bar = share < parameters.gainRatioMin && share >= 0 ? { gainRatioMin: floored(share) } : {};
+  const { savedRatio } = gain;
+  const bar = savedRatio < parameters.gainRatioMin && savedRatio >= 0 ? { gainRatioMin: floored(savedRatio) } : {};
   if (gain.net >= 0)
     ways.push({ ...(gain.net < parameters.netGainMin ? { netGainMin: floored(gain.net) } : {}), ...bar });
   if (gain.perHour > 0 && gain.net < parameters.netGainMin) {
@@ -217,7 +215,7 @@ function paying({ world, gain, now, vm, to }: Blocked, { constraint }: Rejection
   }
   const isTrue = (set: Partial<PlanParameters>): boolean => {
     const changed = { ...parameters, ...set };
-    return whyNotPaying(withHorizon(gain, changed), now, hostOfVm(world, vm).hostId, changed) === null;
+    return whyNotPaying(withHorizon(gain, changed), hostOfVm(world, vm).hostId, changed) === null;
   };
   return ways
     .filter((set) => Object.keys(set).length > 0 && isTrue(set))

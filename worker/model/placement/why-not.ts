@@ -6,7 +6,7 @@ import { costingFor, type MoveCost, plannedPeers } from "./cost.ts";
 import { createWorld } from "./create-world.ts";
 import { counted, duration, listed, money } from "./format.ts";
 import { gainOf, migrationCost, rateAround, whyNotPaying } from "./gain.ts";
-import { type Counted, countedBy, meansOf, stateRate, totalOf } from "./score.ts";
+import { type Counted, countedBy, meansOf } from "./score.ts";
 import type { Move, MoveGain, PlanContent, Rejection } from "./types.ts";
 import { type Unblock, unblocksFor } from "./unblock.ts";
 import { copyWorld, hostAt, hostOfVm, place, vmAt, type World } from "./world.ts";
@@ -69,9 +69,7 @@ export function whyNot(snapshot: Snapshot, content: PlanContent, vmUuid: string,
     estimate: cost.possible ? cost.estimate : null,
     gain,
     blocking,
-    unblock: blocking.flatMap((against) =>
-      unblocksFor({ world: asked.rest, vm, to, gain, now: nowOf(asked) }, against),
-    ),
+    unblock: blocking.flatMap((against) => unblocksFor({ world: asked.rest, vm, to, gain }, against)),
   };
 }
 
@@ -98,8 +96,6 @@ function costOf({ content, start, vm, to: asked }: Asked, to = asked): MoveCost 
   );
 }
 
-const nowOf = ({ start, counted: by }: Asked): number => totalOf(stateRate(start, by, meansOf(start)));
-
 function gainAt(asked: Asked, to: number, cost: Extract<MoveCost, { possible: true }>): MoveGain {
   const { rest, vm, content, counted: by } = asked;
   const from = rest.hostOf[vm] ?? 0;
@@ -117,7 +113,7 @@ function softer(asked: Asked, cost: MoveCost, gain: MoveGain | null, isFree: boo
   const { start, vm, content } = asked;
   if (!cost.possible) return start.hostOf[vm] === asked.to ? [] : [cost.rejection];
   if (gain === null) return [];
-  const unpaid = whyNotPaying(gain, nowOf(asked), vmAt(start, vm).name, content.parameters);
+  const unpaid = whyNotPaying(gain, vmAt(start, vm).name, content.parameters);
   const { movesMax } = content.parameters;
   const full = new Set(content.moves.map((move) => move.vm)).size >= movesMax;
   if (!isFree || !full) return unpaid === null ? [] : [unpaid];

@@ -6,7 +6,6 @@ import { type Emptying, emptyingOf, firstHeld, type Move, whyHeld } from "../emp
 import { idleWattsOf, loadOf, type Sight, sightOf } from "../fireflies.ts";
 import { counted, percent } from "../format.ts";
 import { fullestOf, heatedBy, hostName, hottestIn, isHot, loadsOf, stuckOn, vmName } from "../hotspots.ts";
-import { stateRate, totalOf } from "../score.ts";
 import type { Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
 import { knownHostIndexes, place, type World } from "../world.ts";
 
@@ -29,7 +28,6 @@ type Swarm = {
   received: Set<number>;
   moved: Set<number>;
   random: () => number;
-  now: number;
   answer: StrategyAnswer;
   bundles: number;
   unpaid: string[];
@@ -50,7 +48,6 @@ export const firefly: Strategy = {
       received: new Set(),
       moved: new Set(),
       random: randomOf(world.parameters.seed),
-      now: totalOf(stateRate(world, input.counted, input.means)),
       answer: { proposals: [], stuck: [], seen: [], idle: "" },
       bundles: 0,
       unpaid: [],
@@ -130,7 +127,7 @@ function empty(swarm: Swarm, host: number): boolean {
       answer.stuck.push({ vm: found.stays, rejections: whyHeld(input, found.stays) });
     return false;
   }
-  const emptying = emptyingOf(input, host, found.moves, swarm.now);
+  const emptying = emptyingOf(input, host, found.moves);
   if (!emptying.pays) {
     swarm.unpaid.push(emptying.why);
     return false;

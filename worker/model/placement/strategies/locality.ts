@@ -1,6 +1,6 @@
 // Brings VMs that talk to each other together: Σ over pairs of bytes/s × (distance before − distance after) is what a move
 // saves, less whatever else it changes. Singles first; where single moves do not pay, VMs that talk strongly move as a group.
-import { better, costNow, hotResource, originsOf, pays, unitOf, type Weighed, weigh } from "../bundles.ts";
+import { better, hotResource, originsOf, pays, unitOf, type Weighed, weigh } from "../bundles.ts";
 import { mayMove } from "../constraints.ts";
 import { counted, money, rate } from "../format.ts";
 import { crossing, trafficPrice } from "../score.ts";
@@ -19,7 +19,6 @@ const ROOMY_HOSTS_MAX = 2;
 
 type Search = {
   input: StrategyInput;
-  now: number;
   /** VMs that have been moved, here or by an earlier goal. */
   done: Set<number>;
   /** By VM: the best move of the VMs that stand and fall with it, and the hosts on which that depends. */
@@ -36,7 +35,7 @@ export const locality: Strategy = {
     const answer: StrategyAnswer = { proposals: [], stuck: [], seen: [], idle: "" };
     const talking = talkingVms(world);
     if (talking.length === 0) return { ...answer, idle: nothingKnown(world) };
-    const search: Search = { input, now: costNow(input), done: new Set(input.fixed), known: new Map() };
+    const search: Search = { input, done: new Set(input.fixed), known: new Map() };
     answer.seen.push(seenOf(world, talking));
     for (let bundle = 0; !input.isSpent(1); bundle++) {
       const best = bestSingle(search, talking) ?? bestGroup(search, talking);
@@ -78,7 +77,7 @@ function bestSingle(search: Search, talking: readonly number[]): Weighed | null 
     search.known.set(vm, known);
     best = better(best, known.best);
   }
-  return best !== null && pays(best.gain, search.now, search.input.world) ? best : null;
+  return best !== null && pays(best.gain, search.input.world) ? best : null;
 }
 
 /** The best that can be done for a VM now, paying or not. */
@@ -144,7 +143,7 @@ function grown(search: Search, seed: readonly number[], to: number): Weighed | n
     if (next === null || group.length + next.length > GROUP_MAX) return best;
     group = [...group, ...next];
     const found = weighCool(search.input, group, to);
-    if (found !== null && pays(found.gain, search.now, world)) best = better(best, found);
+    if (found !== null && pays(found.gain, world)) best = better(best, found);
   }
 }
 

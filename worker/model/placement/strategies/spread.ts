@@ -1,5 +1,5 @@
 // Fault tolerance: broken hard rules are repaired, soft ones where it pays, then room is made for the VMs of hosts that fail.
-import { better, costNow, pays, type Weighed, weigh } from "../bundles.ts";
+import { better, pays, type Weighed, weigh } from "../bundles.ts";
 import { isGroupBroken } from "../efficacy.ts";
 import { counted, money } from "../format.ts";
 import type { Strategy, StrategyAnswer } from "../strategy.ts";
@@ -30,11 +30,10 @@ export const spread: Strategy = {
 function easeSoftRules(repairs: Repairs): void {
   const { input, answer, moved } = repairs;
   const { world } = input;
-  const now = costNow(input);
   while (!input.isSpent(1)) {
     const best = bestForSoft(repairs);
     const [first] = best?.moves ?? [];
-    if (best === null || first === undefined || !pays(best.gain, now, world)) return;
+    if (best === null || first === undefined || !pays(best.gain, world)) return;
     repairs.bundle += 1;
     for (const { vm, to } of best.moves) {
       const [{ name }, from, target] = [vmAt(world, vm), hostOfVm(world, vm), hostAt(world, to)];

@@ -26,7 +26,6 @@ import {
   predictHost,
   predictVm,
 } from "../predicted.ts";
-import { stateRate, totalOf } from "../score.ts";
 import type { Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
 import type { Rejection } from "../types.ts";
 import { sentBytes } from "../volume.ts";
@@ -272,7 +271,6 @@ function emptyCold(plan: Plan, known: readonly number[]): void {
   const { input, world, predicted, received } = plan;
   const { future } = predicted;
   const { coldRatio, hostsOnMin } = world.parameters;
-  const now = totalOf(stateRate(world, input.counted, input.means));
   let on = known.filter((host) => (world.vmsOn[host]?.size ?? 0) > 0).length;
   const idle = known.filter((host) => ratioOf(world, host, CPU) < 2 * coldRatio);
   const cold = idle.filter((host) => !isUnknown(plan, host) && ratioOf(future, host, CPU) < coldRatio);
@@ -282,7 +280,7 @@ function emptyCold(plan: Plan, known: readonly number[]): void {
     if (received.has(host) || (world.vmsOn[host]?.size ?? 0) === 0 || firstHeld(input, host) !== null) continue;
     const moves = placesFor(plan, host);
     if (moves === null) continue;
-    const emptying = emptyingOf(input, host, moves, now);
+    const emptying = emptyingOf(input, host, moves);
     if (!emptying.pays) return;
     const predictedCold = `${hostName(world, host)} is predicted at ${loadsOf(future, host)} in ${AHEAD}, below ${percent(coldRatio)}`;
     propose(plan, moves, `${predictedCold}; ${emptying.sentence}`);

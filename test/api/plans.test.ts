@@ -47,12 +47,22 @@ describe("a plan", () => {
       return [answer.status, answer.body.issues[0]?.path];
     };
     expect(await path({ cluster: "nowhere", goal: "balance" })).toEqual([422, "cluster"]);
-    expect(await path({ cluster, goal: "evacuate" })).toEqual([422, "parameters.hostIds"]);
+    expect(await path({ cluster, goal: "locality", parameters: { strategy: "sandpiper" } })).toEqual([
+      422,
+      "parameters.strategy",
+    ]);
     expect((await path({ cluster, goal: "evacuate", parameters: { hostIds: ["ghost"] } }))[1]).toMatch(
       /^parameters\.hostIds/,
     );
     expect(await path({ cluster, goal: "balance", parameters: { hotRatio: 2 } })).toEqual([422, "parameters.hotRatio"]);
     expect(await path({ cluster, goal: "balance", parameters: { hot: 2 } })).toEqual([422, "parameters.hot"]);
+  });
+
+  test("of an evacuation that names no host, where none is in maintenance, says that there is nothing to do", async () => {
+    const { cluster } = await world();
+    const { status, body } = await call<Plan>("POST", "/v1/plans", { body: { cluster, goal: "evacuate" } });
+    expect([status, body.state, body.content.moves]).toEqual([201, "done", []]);
+    expect(body.content.summary).toContain("maintenance");
   });
 
   test("is approved only as it was seen, and only once", async () => {

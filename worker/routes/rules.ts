@@ -18,7 +18,7 @@ export const ruleRoutes = createRouter()
       request: { body: jsonBody(newRule) },
       responses: {
         201: jsonAnswer(
-          "The rule; plans made from now on keep it where it is hard, a soft one does not weigh yet",
+          "The rule; plans made from now on keep it where it is hard, and weigh its price where it is soft",
           storedRule,
         ),
       },

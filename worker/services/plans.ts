@@ -9,7 +9,7 @@ import type { Plan } from "../model/plan.ts";
 import type { Principal } from "../model/principal.ts";
 import { DAY_MS } from "../model/units.ts";
 import { cancelQueued } from "./runs.ts";
-import { readSnapshot } from "./snapshots.ts";
+import { readSnapshotWithRecent } from "./snapshots.ts";
 
 /** D1 keeps at most 2 MB a value. */
 const CONTENT_LENGTH_MAX = 1_900_000;
@@ -22,7 +22,7 @@ type NewPlan = { cluster: string; goal: Goal; parameters: PlanParameters };
 /** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
 export async function createPlan(deps: Deps, principal: Principal, input: NewPlan): Promise<Plan> {
   const now = deps.now();
-  const snapshot = await readSnapshot(deps, input.cluster);
+  const snapshot = await readSnapshotWithRecent(deps, input.cluster);
   const { content, contentText } = decideContent(snapshot, input);
   const snapshotText = canonicalJson(snapshot);
   const hasMoves = content.moves.length > 0;

@@ -15,5 +15,6 @@ export function healthSignalsOf(host: SnapshotHost, at: number, staleMs: number)
     ...defined("temperatureCelsius", load?.temperatureCelsius),
     ...defined("restartsLastDay", host.restartsLastDay),
     ...defined("heardAt", host.heardAt),
+    ...(host.conditions === undefined ? {} : { conditions: host.conditions }),
   };
 }

@@ -12,11 +12,21 @@ export type Verdict =
   | { level: "normal"; cause?: undefined }
   | { level: "unknown"; cause?: undefined };
 
+/** Where every sample is below this share of the threshold no forecast is made: nothing is about to be too much. */
+const NEAR_RATIO = 0.75;
+
 const NORMAL: Verdict = { level: "normal" };
 const UNKNOWN: Verdict = { level: "unknown" };
 
 /** Above its threshold to stay (hot), in one respect only (warm), or not; unknown where nothing is known. */
 export function judge(signal: Signal, parameters: DetectionParameters): Verdict {
+  const near = signal.threshold * NEAR_RATIO;
+  const known = (signal.samples ?? []).slice(-parameters.newestSamples).filter((value) => value !== null);
+  if (
+    known.length >= parameters.overSamples &&
+    signal.samples?.every((value) => value === null || value < near) === true
+  )
+    return NORMAL;
   const newest = newestOf(signal, parameters);
   return newest === null ? judgeAverage(signal) : judgeSamples(signal, newest, parameters);
 }

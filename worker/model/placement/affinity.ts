@@ -22,10 +22,15 @@ function isBroken(world: World, group: number, vm: number, to: number): boolean 
   return there === 0 && (isEmptied(world, from) ? elsewhere > 0 : leftBehind > 0);
 }
 
-/** Hosts that are to be emptied: named in the plan, or in maintenance. Nothing goes there, and no pin holds there. */
+/**
+ * Hosts that are to be emptied: named in the plan, in maintenance, or failing where the plan names none. Nothing goes there,
+ * and no pin holds there.
+ */
 export function isEmptied(world: World, host: number): boolean {
   const { hostId, maintenance } = hostAt(world, host);
-  return maintenance !== undefined || world.parameters.hostIds?.includes(hostId) === true;
+  const { hostIds } = world.parameters;
+  if (maintenance !== undefined) return true;
+  return hostIds === undefined ? world.health[host]?.state === "failing" : hostIds.includes(hostId);
 }
 
 /** Whether no hard rule is against it. */

@@ -2,6 +2,7 @@
 // said twice: `fits` and `mayMove` answer quickly, `rejectionsIn` and `stayingReasons` with sentences; a property holds them
 // together. Precedence: maintenance beats a pin, a pin beats affinity, affinity beats every preference.
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
+import type { HostHealth } from "../detection/health.ts";
 import { DAY_MS, HOUR_MS } from "../units.ts";
 import { managed, unlikeness } from "./compatibility.ts";
 import { cores, duration, listed, percent, rate, size } from "./format.ts";
@@ -44,7 +45,7 @@ export function arrivalRejections(world: World, vm: number, to: number): Rejecti
   if (world.hostOf[vm] === to)
     return [{ hostId, constraint: "no-gain", detail: `${it.name} is on ${hostId} already.` }];
   return [
-    emptied(world, host),
+    emptied(world, to, host),
     outOfScope(world, host),
     ...unlikeness({ vm: it, from, to: host }),
     memory(world, vm, to, it, host),
@@ -61,7 +62,7 @@ export function fits(world: World, vm: number, to: number): boolean {
   const [it, host] = [vmAt(world, vm), hostAt(world, to)];
   return (
     world.isPlaceFor(vm, to) &&
-    emptied(world, host) === null &&
+    emptied(world, to, host) === null &&
     outOfScope(world, host) === null &&
     peakShort(world, vm, to) === null &&
     (it.hugepageBytes === undefined || hugeFreeFor(world, to, it) >= it.memoryBytes) &&
@@ -130,13 +131,20 @@ export function cooldownOf(movesLastDay: number, { cooldownMs }: PlanParameters)
   return Math.max(cooldownMs, Math.min(doubled, COOLDOWN_MS_MAX, DAY_MS));
 }
 
-function emptied({ parameters }: World, { hostId, maintenance }: SnapshotHost): Rejection | null {
+function emptied({ parameters, health }: World, to: number, { hostId, maintenance }: SnapshotHost): Rejection | null {
   if (parameters.hostIds?.includes(hostId) === true)
     return { hostId, constraint: "host-being-evacuated", detail: `${hostId} is being evacuated itself.` };
-  if (maintenance === undefined) return null;
+  if (maintenance === undefined) return unreliable(hostId, health[to]);
   const until = maintenance.until === undefined ? "" : ` until ${new Date(maintenance.until).toISOString()}`;
   const detail = `${hostId} is in maintenance${until} (${maintenance.reason}): end it to let VMs in.`;
   return { hostId, constraint: "host-maintenance", detail };
+}
+
+/** Nothing is placed on a host that may not last. */
+function unreliable(hostId: string, health: HostHealth | undefined): Rejection | null {
+  if (health?.state !== "failing" && health?.state !== "degraded") return null;
+  const detail = `${hostId} is ${health.state}: ${health.reasons[0]?.sentence ?? "see its conditions."}`;
+  return { hostId, constraint: `host-${health.state}`, detail };
 }
 
 function outOfScope({ parameters }: World, host: SnapshotHost): Rejection | null {

@@ -2,6 +2,7 @@
 import type { HostLoad, Reservation, Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import { compatibilityOf } from "./compatibility.ts";
 import { compileGroups, enterGroups } from "./groups.ts";
+import { healthOf } from "./health.ts";
 import { peersOf } from "./peers.ts";
 import { byText, vmBytes, vmCores, whyUnknown } from "./state.ts";
 import type { PlanParameters } from "./types.ts";
@@ -37,6 +38,7 @@ export function createWorld(snapshot: Snapshot, parameters: PlanParameters): Wor
     hostIndex,
     vmIndex,
     unknown: hosts.map((host) => whyUnknown(snapshot, host)),
+    health: hosts.map((host) => healthOf(host, snapshot.at)),
     capacity: new Float64Array(hosts.length * RESOURCES),
     used: new Float64Array(hosts.length * RESOURCES),
     variance: new Float64Array(hosts.length * RESOURCES),

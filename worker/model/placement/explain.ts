@@ -17,6 +17,8 @@ const OUT: readonly Rejection["constraint"][] = [
   "host-being-evacuated",
   "host-maintenance",
   "out-of-scope",
+  "host-failing",
+  "host-degraded",
 ];
 
 /**

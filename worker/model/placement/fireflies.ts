@@ -9,7 +9,7 @@ const BETA_ZERO = 1;
 /** How fast it fades: at 4 a host left half empty in both dimensions has an eighth of it. */
 const GAMMA = 4;
 /** A host whose power model is unknown draws what CloudSim's standard host does (Beloglazov and Buyya 2012). */
-const STANDARD_POWER = { idleWatts: 175, peakWatts: 250 };
+export const STANDARD_POWER = { idleWatts: 175, peakWatts: 250 };
 /** A power model that is flat would make a host infinitely bright. */
 const WATTS_MIN = 1;
 const LOAD_MIN = 0.01;

@@ -11,6 +11,7 @@ export const strategyName = z.enum([
   "vectordot",
   "local-search",
   "workload-prediction",
+  "mbfd",
   "firefly",
   "evacuate",
   "spread",

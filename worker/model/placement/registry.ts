@@ -4,6 +4,7 @@ import { firefly } from "./strategies/firefly.ts";
 import { localSearch } from "./strategies/local-search.ts";
 import { locality } from "./strategies/locality.ts";
 import { spread } from "./strategies/spread.ts";
+import { mbfd } from "./strategies/mbfd.ts";
 import { sandpiper } from "./strategies/sandpiper.ts";
 import { vectordot } from "./strategies/vectordot.ts";
 import { workloadPrediction } from "./strategies/workload-prediction.ts";
@@ -16,6 +17,7 @@ export const strategies: readonly Strategy[] = [
   firefly,
   localSearch,
   locality,
+  mbfd,
   sandpiper,
   spread,
   vectordot,
@@ -24,8 +26,8 @@ export const strategies: readonly Strategy[] = [
 
 const DEFAULTS: Record<Goal, StrategyName> = {
   balance: "sandpiper",
-  consolidate: "firefly",
-  "save-energy": "firefly",
+  consolidate: "mbfd",
+  "save-energy": "mbfd",
   evacuate: "evacuate",
   "fault-tolerance": "spread",
   locality: "locality",

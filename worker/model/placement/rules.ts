@@ -38,7 +38,7 @@ const ruleId = z.string().min(1).max(64);
 /**
  * `vm-affinity`: the VMs share a domain; `vm-anti-affinity`: no two of them do; `host-affinity`: the VMs run on the hosts
  * only; `host-anti-affinity`: never there. A domain is a host, a rack or a zone. Hard rules forbid; soft ones forbid
- * nothing, and no strategy weighs them yet.
+ * nothing and cost their price while they are broken.
  */
 export const placementRule = kinds({ ruleId }).meta({ id: "PlacementRule" });
 export type PlacementRule = z.output<typeof placementRule>;

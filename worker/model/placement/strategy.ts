@@ -3,10 +3,10 @@ import type { Counted, Means } from "./score.ts";
 import type { Goal, PlanContent, Rejection, StrategyName } from "./types.ts";
 import type { World } from "./world.ts";
 
-/** A host's condition, as detection found it. */
+/** A host's condition, as detection found it; `peak`: it uses too much at the moment, and nothing says that it will go on. */
 export type Finding = {
   host: number;
-  state: "hot" | "cold" | "degraded" | "failing" | "dead";
+  state: "hot" | "peak" | "cold" | "degraded" | "failing";
   /** With its numbers. */
   sentence: string;
 };

@@ -17,6 +17,7 @@ export const rejection = z
       "host-being-evacuated",
       "host-maintenance",
       "host-failing",
+      "host-degraded",
       "host-policy",
       "host-managed",
       "memory",

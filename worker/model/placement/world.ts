@@ -1,6 +1,7 @@
 // The state that a plan changes: a snapshot as flat arrays, in which a VM is moved, and moved back, in constant time.
 // Hosts stand in order of their ids and VMs of their uuids, so that the order of reading never changes a plan.
 import type { Reservation, Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
+import type { HostHealth } from "../detection/health.ts";
 import type { Compatibility } from "./compatibility.ts";
 import { enterGroups, type Groups, leaveGroups } from "./groups.ts";
 import type { Peer } from "./peers.ts";
@@ -26,6 +27,8 @@ export type World = {
   readonly vmIndex: ReadonlyMap<string, number>;
   /** By host: why nothing may be decided about it; null: its load is known. */
   readonly unknown: readonly (Rejection | null)[];
+  /** By host: whether it may be relied on. */
+  readonly health: readonly HostHealth[];
   /** By host: cores, bytes of memory, bytes a second of network and of disk; 0: not known, never in the way. */
   readonly capacity: Float64Array;
   /** By host: in use, running migrations included once they arrive. Cores never below 0 by rounding only. */

@@ -18,6 +18,7 @@ export const HOST_RECENT_METRICS = [
   "disk_write_bytes_per_second",
   "cpu_pressure_ratio",
   "memory_pressure_ratio",
+  "swap_in_bytes_per_second",
 ] as const;
 
 export const VM_RECENT_METRICS = ["cpu_used_cores", "memory_used_bytes", "latency_seconds"] as const;

@@ -32,7 +32,7 @@ export type State = {
 };
 
 export function stateOf(input: ConsolidationInput, parameters: ConsolidationParameters): State {
-  const demands = input.vms.map((vm) => demandOf(vm, parameters));
+  const demands = input.vms.map((vm) => vm.demand ?? demandOf(vm, parameters));
   const wattsPerVm = wattsPerVmOf(input, demands, parameters.fillRatio);
   const hosts = input.hosts.map((host, index): PlannedHost => {
     const sums = { mean: 0, variance: 0, heldBytes: 0, woken: false, gives: false, takes: false };
@@ -72,6 +72,7 @@ export function put({ input, demands, placement }: State, vm: number, to: Planne
   to.variance += demand.variance;
   to.heldBytes += input.vms[vm]?.memoryBytes ?? 0;
   placement[vm] = to.index;
+  input.moved?.(vm, to.index);
 }
 
 /** Its memory stays held at the host that it leaves. */

@@ -20,7 +20,10 @@ export function begin(from: PlannedHost): Trial {
   };
 }
 
-export function undo({ placement }: State, { from, before }: Trial): void {
+export function undo({ placement, input }: State, { from, before }: Trial): void {
   for (const [host, was] of before) Object.assign(host, was);
-  for (const vm of from.vms) placement[vm] = from.index;
+  for (const vm of from.vms) {
+    placement[vm] = from.index;
+    input.moved?.(vm, from.index);
+  }
 }

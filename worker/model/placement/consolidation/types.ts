@@ -1,4 +1,5 @@
 // What consolidation is told, and what it answers: plain data, hosts and VMs by their index.
+import type { Demand } from "./demand.ts";
 
 export type ConsolidationHost = {
   /** All it can do, in the unit of the VMs' loads. */
@@ -19,6 +20,8 @@ export type ConsolidationVm = {
   host: number;
   /** Cores in use, oldest first, evenly spaced; the last is now. At least one. */
   recentCores: ArrayLike<number>;
+  /** What it will want, where that is known otherwise than from samples. */
+  demand?: Demand;
   /** It never wants more, in the unit of its load. */
   coresMax: number;
   memoryBytes: number;
@@ -38,6 +41,8 @@ export type ConsolidationInput = {
    * host where a VM is: false there means that it must leave.
    */
   fits: (vm: number, host: number, placement: readonly number[]) => boolean;
+  /** Told of every VM that is put somewhere, or back, as it is tried. */
+  moved?: (vm: number, to: number) => void;
 };
 
 export type ConsolidationParameters = {

@@ -12,14 +12,11 @@ export const evacuate: Strategy = {
   summary:
     "Moves every VM off hosts that are to be emptied, the biggest first, each to the host that stays least loaded.",
   propose(input) {
-    const { world, findings } = input;
+    const { world } = input;
     const failing = new Map(
-      findings.filter(({ state }) => state === "failing").map((found) => [found.host, found.sentence]),
+      input.findings.filter(({ state }) => state === "failing").map((found) => [found.host, found.sentence]),
     );
-    const named = world.parameters.hostIds !== undefined;
-    const hosts = world.hosts.flatMap((_, host) =>
-      isEmptied(world, host) || (!named && failing.has(host)) ? [host] : [],
-    );
+    const hosts = world.hosts.flatMap((_, host) => (isEmptied(world, host) ? [host] : []));
     const names = hosts.map((host) => hostAt(world, host).hostId).join(", ") || "no host";
     const answer: StrategyAnswer = {
       proposals: [],
@@ -50,7 +47,7 @@ function moveOrSay(
     if (staying.length > 0) answer.stuck.push({ vm, rejections: staying });
     return;
   }
-  const to = leastLoaded(input, vm, failing);
+  const to = leastLoaded(input, vm);
   if (to === null) {
     answer.stuck.push({ vm, rejections: noHostFor(world, vm, (host) => input.obstacleOf(vm, host)) });
     return;
@@ -60,9 +57,9 @@ function moveOrSay(
 }
 
 /** The host that stays least loaded with the VM, among those where a mechanism gets; null: none. */
-function leastLoaded(input: StrategyInput, vm: number, failing: ReadonlyMap<number, string>): number | null {
+function leastLoaded(input: StrategyInput, vm: number): number | null {
   const { world } = input;
-  const candidates = world.hosts.flatMap((_, host) => (!failing.has(host) && fits(world, vm, host) ? [host] : []));
+  const candidates = world.hosts.flatMap((_, host) => (fits(world, vm, host) ? [host] : []));
   input.isSpent(world.hosts.length);
   const ordered = candidates
     .map((host) => ({ host, load: loadWith(world, vm, host) }))

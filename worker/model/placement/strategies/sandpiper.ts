@@ -58,7 +58,7 @@ function hotHosts({ findings }: StrategyInput, world: World, needs: ReadonlyMap<
   const hot = new Map(findings.filter(({ state }) => state === "hot").map((found) => [found.host, found.sentence]));
   for (const [vm, need] of needs) {
     const host = world.hostOf[vm] ?? 0;
-    if (!hot.has(host)) hot.set(host, `${hostName(world, host)} is hot: ${tellNeed(vmName(world, vm), need)}.`);
+    if (!isHot(world, host)) hot.set(host, `${hostName(world, host)} is hot: ${tellNeed(vmName(world, vm), need)}.`);
   }
   return hot;
 }

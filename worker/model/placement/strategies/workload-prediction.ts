@@ -65,7 +65,7 @@ export const workloadPrediction: Strategy = {
     const predicted = predictedWorld(world);
     const { future } = predicted;
     const known = knownHostIndexes(world);
-    const hot = input.findings.filter(({ state }) => state === "hot").map(({ host }) => host);
+    const hot = input.findings.filter(({ state }) => state === "hot" || state === "peak").map(({ host }) => host);
     const suspects = new Set([...hot, ...fullestNow(world, known), ...known.filter((host) => mayBeHot(world, host))]);
     const sources = [...suspects].filter((host) => predictHost(predicted, host).known && isHot(future, host));
     const plan: Plan = {

@@ -24,17 +24,30 @@ const FREED_BY_OTHERS: readonly Rejection["constraint"][] = [
   "memory",
   "cpu",
   "cpu-unknown",
+  "cpu-peak",
+  "network-peak",
   "hugepages",
   "anti-affinity",
 ];
 
-/** `othersRunning`: migrations of the same plan that run now. Ceilings of the approval are `run.limits`. */
+/** What else of the same plan bears on a move. */
+export type PlanContext = {
+  /** Migrations of the plan that run now. */
+  othersRunning: number;
+  /** The VM was moved by an earlier move of the plan, to make room: no cooldown holds it there. */
+  isSecondHop: boolean;
+  /** Other VMs move with it, and are on their way: that it leaves them behind is but for a time. */
+  hasMates: boolean;
+};
+
+/** Ceilings of the approval are `run.limits`. */
 export function revalidate(
   snapshot: Snapshot,
   run: MigrationRun,
-  parameters: PlanParameters,
-  othersRunning: number,
+  stated: PlanParameters,
+  { othersRunning, isSecondHop, hasMates }: PlanContext,
 ): Verdict {
+  const parameters = isSecondHop ? { ...stated, cooldownMs: 0 } : stated;
   const from = snapshot.hosts.find((host) => host.hostId === run.fromHostId);
   const to = snapshot.hosts.find((host) => host.hostId === run.toHostId);
   if (!from || !to) return superseded("host-unknown", `${from ? run.toHostId : run.fromHostId} is not known any more.`);
@@ -52,7 +65,9 @@ export function revalidate(
       "vm-not-there",
       `${run.vmName} does not run on ${run.fromHostId} any more (${vm ? vm.state : "not seen there"}).`,
     );
-  const rejections = rejectionsFor(snapshot, vm, to, parameters);
+  const rejections = rejectionsFor(snapshot, vm, to, parameters).filter(
+    ({ constraint }) => !(hasMates && constraint === "affinity"),
+  );
   const [worst] = rejections.filter((rejection) => !FREED_BY_OTHERS.includes(rejection.constraint));
   if (worst) return superseded(worst.constraint, worst.detail);
   if (rejections[0]) {

@@ -66,3 +66,21 @@ export type CommandRecord = {
   issuedAt: number;
   expiresAt: number;
 };
+
+/** A run as it is made: queued, with the limits that were approved. */
+export type NewRun = Pick<
+  MigrationRun,
+  | "migrationId"
+  | "cluster"
+  | "planId"
+  | "moveNumber"
+  | "vmUuid"
+  | "vmName"
+  | "fromHostId"
+  | "toHostId"
+  | "mechanism"
+  | "parameters"
+  | "limits"
+  | "predicted"
+  | "createdAt"
+>;

@@ -4,10 +4,11 @@ import { AppError, type Issue } from "../errors.ts";
 import { canonicalJson } from "../model/canonical.ts";
 import { buildPlan, checkPlanRequest } from "../model/placement/index.ts";
 import type { Snapshot } from "../model/cluster.ts";
-import type { Goal, Move, PlanParameters } from "../model/placement/types.ts";
+import type { Goal, PlanParameters } from "../model/placement/types.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Principal } from "../model/principal.ts";
 import { DAY_MS } from "../model/units.ts";
+import { firstHops, runOf } from "../model/plan-order.ts";
 import { cancelQueued } from "./runs.ts";
 import { readSnapshotWithRecent } from "./snapshots.ts";
 
@@ -100,7 +101,8 @@ export async function approvePlan(
       allowed: ["one with moves"],
     });
   const now = deps.now();
-  const runs = moves.map((move) => toRun(deps, plan, move, now));
+  // A VM that is moved twice gets its second run when the first has ended.
+  const runs = firstHops(moves).map((move) => runOf(plan, move, deps.newId("mig"), now));
   const decision = { state: "approved" as const, by: principal.id, reason: input.reason ?? null, at: now };
   const entry = {
     actor: principal.id,
@@ -120,22 +122,6 @@ export async function approvePlan(
   await Promise.allSettled(runs.map((run) => deps.runs.start(run.migrationId)));
   return readPlan(deps, planId);
 }
-
-const toRun = (deps: Deps, plan: Plan, move: Move, now: number) => ({
-  migrationId: deps.newId("mig"),
-  cluster: plan.content.cluster,
-  planId: plan.planId,
-  moveNumber: move.n,
-  vmUuid: move.vm,
-  vmName: move.vmName,
-  fromHostId: move.fromHostId,
-  toHostId: move.toHostId,
-  mechanism: move.mechanism,
-  parameters: move.parameters,
-  limits: move.limits,
-  predicted: move.estimate,
-  createdAt: now,
-});
 
 /** Two deciding at once: the one that comes second is told to look again. */
 async function decide<T>(act: () => Promise<T>): Promise<T> {
@@ -174,10 +160,12 @@ export async function skipMove(
   if (!plan.content.moves.some((move) => move.n === n))
     throw new AppError({ code: "not_found", what: "move", id: `${planId}/${n}` });
   if (plan.state === "approved" || plan.state === "executing") {
-    await cancelQueued(deps, planId, n, { reason: "skipped", detail: reason });
-    return readPlan(deps, planId);
-  }
-  await readProposed(deps, planId);
+    const runs = await deps.store.migrations.ofPlan(planId);
+    if (runs.some(({ moveNumber }) => moveNumber === n) || plan.skipped.includes(n)) {
+      await cancelQueued(deps, planId, n, { reason: "skipped", detail: reason });
+      return readPlan(deps, planId);
+    }
+  } else await readProposed(deps, planId);
   const entry = { actor: principal.id, action: "move.skipped", subject: `${planId}/${n}`, reason };
   await decide(() =>
     deps.store.plans.setSkipped(

@@ -3,6 +3,7 @@
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { type RunView, type Signal, isEnded, nextState, nextStep } from "../model/lifecycle.ts";
+import { contextOf, hopAfter, isTurnOf, runOf } from "../model/plan-order.ts";
 import { revalidate } from "../model/revalidation.ts";
 import type { MigrationRun, RunFailure } from "../model/run.ts";
 import type { PlanParameters } from "../model/placement/types.ts";
@@ -93,14 +94,13 @@ async function claim(deps: Deps, run: MigrationRun): Promise<boolean> {
   const siblings = (await deps.store.migrations.ofPlan(run.planId)).filter(
     (other) => other.migrationId !== run.migrationId,
   );
-  // Moves begin in the order of the plan, each in a state that was judged feasible; a lost one holds up what follows.
-  if (
-    siblings.some((other) => (other.state === "queued" && other.moveNumber < run.moveNumber) || other.state === "lost")
-  )
-    return true;
+  if (!isTurnOf(run, plan, siblings)) return true;
   const running = siblings.filter((other) => other.state !== "queued" && !isEnded(other.state)).length;
   const now = deps.now();
-  const verdict = revalidate(await readSnapshot(deps, cluster), run, parameters, running);
+  const verdict = revalidate(await readSnapshot(deps, cluster), run, parameters, {
+    ...contextOf(run.moveNumber, plan),
+    othersRunning: running,
+  });
   if (verdict.verdict === "wait") return true;
   if (verdict.verdict === "superseded") {
     await applySignal(deps, run.migrationId, "superseded", { failure: verdict.failure });
@@ -158,8 +158,11 @@ export async function applySignal(
       if (await deps.store.migrations.step(run, change)) return state;
       continue;
     }
-    if (await deps.store.migrations.end(run, change, await factsOf(deps, run))) {
+    const next = state === "completed" ? await nextHop(deps, run) : null;
+    if (await deps.store.migrations.end(run, change, await factsOf(deps, run), next)) {
       await afterEnd(deps, run, state);
+      // Cron makes an instance that could not be made now.
+      if (next !== null) await Promise.allSettled([deps.runs.start(next.migrationId)]);
       await learn(deps, run.cluster);
       return state;
     }
@@ -169,6 +172,13 @@ export async function applySignal(
     detail: `Migration ${migrationId} is being changed by several at once.`,
     retryAfterSeconds: 1,
   });
+}
+
+/** The run that takes a parked VM on. */
+async function nextHop(deps: Deps, ended: MigrationRun) {
+  const plan = await deps.store.plans.byId(ended.planId);
+  const move = plan && hopAfter(ended, plan, await deps.store.migrations.ofPlan(ended.planId));
+  return plan && move ? runOf(plan, move, deps.newId("mig"), deps.now()) : null;
 }
 
 /** What drove the run's source. */

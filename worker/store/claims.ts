@@ -3,11 +3,12 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 import { outcomeOf } from "../model/calibration/outcome.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { RunState } from "../model/lifecycle.ts";
-import type { MigrationRun, RunFailure } from "../model/run.ts";
+import type { MigrationRun, NewRun, RunFailure } from "../model/run.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import type { Outcome } from "../model/wire/event.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { placeStatements } from "./hosts.ts";
+import { runRow } from "./run-rows.ts";
 import { commands, migrations, outcomes, reservations, vms } from "./schema.ts";
 
 /** A run changes only from the version that was read; where it did not, the column turns NULL and the batch rolls back. */
@@ -94,7 +95,13 @@ export async function claim(
 }
 
 /** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
-export async function end(db: Db, run: MigrationRun, change: RunChange, facts: RunFacts): Promise<boolean> {
+export async function end(
+  db: Db,
+  run: MigrationRun,
+  change: RunChange,
+  facts: RunFacts,
+  next: NewRun | null,
+): Promise<boolean> {
   const measured = change.measured ?? run.measured;
   try {
     await db.batch([
@@ -112,6 +119,7 @@ export async function end(db: Db, run: MigrationRun, change: RunChange, facts: R
         .where(and(eq(commands.migrationId, run.migrationId), eq(commands.state, "pending"))),
       ...outcomeStatements(db, run, { ...change, measured: measured ?? null }, facts),
       ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
+      ...(next === null ? [] : [db.insert(migrations).values(runRow(next))]),
     ]);
     return true;
   } catch (error) {

@@ -2,7 +2,7 @@
 import { and, asc, desc, eq, gt, inArray, isNull, lt, or } from "drizzle-orm";
 import { z } from "zod";
 import { mechanismEstimate } from "../model/migration/types.ts";
-import { type MigrationRun, type TimelineEntry, destination, runFailure } from "../model/run.ts";
+import { type MigrationRun, type NewRun, type TimelineEntry, destination, runFailure } from "../model/run.ts";
 import { RUN_STATES, type RunState } from "../model/lifecycle.ts";
 import { type MigrationEvent, type Outcome, type Progress, outcome, progress } from "../model/wire/event.ts";
 import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
@@ -12,42 +12,6 @@ import type { CommandRecord } from "../model/run.ts";
 import { type ClaimLimits, type RunChange, type RunFacts, claim, end, columnsOf, lateOutcome } from "./claims.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { commands, migrationEvents, migrations } from "./schema.ts";
-
-export type NewRun = Pick<
-  MigrationRun,
-  | "migrationId"
-  | "cluster"
-  | "planId"
-  | "moveNumber"
-  | "vmUuid"
-  | "vmName"
-  | "fromHostId"
-  | "toHostId"
-  | "mechanism"
-  | "parameters"
-  | "limits"
-  | "predicted"
-  | "createdAt"
->;
-
-export const runRow = (run: NewRun): typeof migrations.$inferInsert => ({
-  id: run.migrationId,
-  cluster: run.cluster,
-  planId: run.planId,
-  moveNumber: run.moveNumber,
-  vmUuid: run.vmUuid,
-  vmName: run.vmName,
-  fromHostId: run.fromHostId,
-  toHostId: run.toHostId,
-  mechanism: run.mechanism,
-  state: "queued",
-  version: 1,
-  parameters: JSON.stringify(run.parameters),
-  limits: JSON.stringify(run.limits),
-  predicted: JSON.stringify(run.predicted),
-  createdAt: run.createdAt,
-  stateAt: run.createdAt,
-});
 
 const parsed = <T>(schema: z.ZodType<T>, text: string | null): T | null =>
   text === null ? null : schema.parse(JSON.parse(text));
@@ -178,8 +142,9 @@ export function migrationStore(db: Db) {
       }
     },
 
-    /** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
-    end: (run: MigrationRun, change: RunChange, facts: RunFacts) => end(db, run, change, facts),
+    /** Ends a run: state, reservation, outcome, the VM's place and the run that takes it on in one batch. False: the run has changed meanwhile. */
+    end: (run: MigrationRun, change: RunChange, facts: RunFacts, next: NewRun | null = null) =>
+      end(db, run, change, facts, next),
 
     /** The source's account of a run that was completed without it; no other run takes one after its end. */
     lateOutcome: (run: MigrationRun, measured: Outcome, at: number, facts: RunFacts) =>

@@ -5,7 +5,8 @@ import type { Plan, PlanSummary } from "../model/plan.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, isUniqueViolation } from "./db.ts";
-import { type NewRun, runRow } from "./migrations.ts";
+import type { NewRun } from "../model/run.ts";
+import { runRow } from "./run-rows.ts";
 import { audit, migrations, plans } from "./schema.ts";
 
 /** D1 keeps at most 2 MB a row; a snapshot above this is not kept and the plan cannot be replayed. */

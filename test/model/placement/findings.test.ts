@@ -32,6 +32,7 @@ describe("findings", () => {
       states: ["hv-01 hot", "hv-02 cold"],
     },
     { name: "samples over it that stay", load: series(times(30, 1)), states: ["hv-01 hot", "hv-02 cold"] },
+    { name: "one sample, which says no more than an average", load: series([1]), states: ["hv-01 hot", "hv-02 cold"] },
     {
       name: "one sample of the newest five",
       load: series([...times(29, 0.5), 1]),

@@ -58,21 +58,21 @@ const changedHosts = ({ origin, hostOf, snapshot, hostIndex }: World): Set<numbe
 
 function loadFinding(world: World, host: number, seen: Detection | undefined): Finding | null {
   const { hostId } = hostAt(world, host);
-  const isSampled = seen?.causes[0]?.kind !== "threshold";
-  if (seen?.state === "hot" && isSampled) return { host, state: "hot", sentence: `${hostId} is hot. ${seen.sentence}` };
-  if (isHot(world, host)) return hotByMean(world, host, seen);
+  if (seen?.state === "hot" || isHot(world, host)) return hotFinding(world, host, seen);
   if (seen?.state === "warm") return { host, state: "peak", sentence: `${hostId} is warm. ${seen.sentence}` };
   return (world.vmsOn[host]?.size ?? 0) === 0 ? null : coldFinding(world, host, seen);
 }
 
-function hotByMean(world: World, host: number, seen: Detection | undefined): Finding {
+function hotFinding(world: World, host: number, seen: Detection | undefined): Finding {
   const { hostId, load } = hostAt(world, host);
-  if (seen !== undefined && load.recent !== undefined) {
-    const why = seen.causes[0]?.sentence ?? "Its newest samples are not over the threshold, or will not stay so.";
-    return { host, state: "peak", sentence: `${hostId} averages ${percent(fullestOf(world, host))}. ${why}` };
-  }
-  const sentence = `${hostId} is hot: ${loadsOf(world, host)}, over ${percent(world.parameters.hotRatio)}.`;
-  return { host, state: "hot", sentence };
+  const [cause] = seen?.causes ?? [];
+  const byMean = `${hostId} is hot: ${loadsOf(world, host)}, over ${percent(world.parameters.hotRatio)}.`;
+  if (seen?.state === "hot" && cause?.kind !== "threshold")
+    return { host, state: "hot", sentence: `${hostId} is hot. ${seen.sentence}` };
+  if (seen === undefined || seen.state === "hot" || load.recent === undefined)
+    return { host, state: "hot", sentence: byMean };
+  const why = cause?.sentence ?? "Its newest samples are not over the threshold, or will not stay so.";
+  return { host, state: "peak", sentence: `${hostId} averages ${percent(fullestOf(world, host))}. ${why}` };
 }
 
 function coldFinding(world: World, host: number, seen: Detection | undefined): Finding | null {

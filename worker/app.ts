@@ -13,7 +13,7 @@ import { foreignRoutes } from "./routes/foreign.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
-import { planRoutes } from "./routes/plans.ts";
+import { PLAN_BODY_BYTES_MAX, planRoutes } from "./routes/plans.ts";
 import { ruleRoutes } from "./routes/rules.ts";
 import { seriesRoutes } from "./routes/series.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
@@ -22,17 +22,21 @@ import { vmRoutes } from "./routes/vms.ts";
 
 export const BODY_BYTES_MAX = 5 * 1_048_576;
 
-function tooLarge(): never {
-  throw new AppError({ code: "body_too_large", limitBytes: BODY_BYTES_MAX });
-}
+/** A whole cluster may be in the body of a plan; of everything else a body is smaller. */
+const limitOf = (method: string, path: string): number =>
+  method === "POST" && path === "/v1/plans" ? PLAN_BODY_BYTES_MAX : BODY_BYTES_MAX;
 
-const limitedStream = bodyLimit({ maxSize: BODY_BYTES_MAX, onError: tooLarge });
+function tooLarge(limitBytes: number): never {
+  throw new AppError({ code: "body_too_large", limitBytes });
+}
 
 /** A body whose length is told need not be made a stream to be measured: that costs as much as reading it. */
 const limitedBody = createMiddleware<AppEnv>(async (c, next) => {
+  const limit = limitOf(c.req.method, c.req.path);
   const length = c.req.header("content-length");
-  if (length === undefined || c.req.header("transfer-encoding") !== undefined) return limitedStream(c, next);
-  if (Number(length) > BODY_BYTES_MAX) tooLarge();
+  if (length === undefined || c.req.header("transfer-encoding") !== undefined)
+    return bodyLimit({ maxSize: limit, onError: () => tooLarge(limit) })(c, next);
+  if (Number(length) > limit) tooLarge(limit);
   return next();
 });
 

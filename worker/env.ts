@@ -17,6 +17,7 @@ import { hostStore } from "./store/hosts.ts";
 import { idempotencyStore } from "./store/idempotency.ts";
 import { jobStore } from "./store/jobs.ts";
 import { migrationStore } from "./store/migrations.ts";
+import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
 import { ruleStore } from "./store/rules.ts";
 import { snapshotStore } from "./store/snapshots.ts";
@@ -58,6 +59,7 @@ export type Deps = {
     chunks: ReturnType<typeof chunkStore>;
     jobs: ReturnType<typeof jobStore>;
     plans: ReturnType<typeof planStore>;
+    planInputs: ReturnType<typeof planInputStore>;
     rules: ReturnType<typeof ruleStore>;
     snapshots: ReturnType<typeof snapshotStore>;
     migrations: ReturnType<typeof migrationStore>;
@@ -148,6 +150,7 @@ function newDeps(env: Bindings): Deps {
       chunks: chunkStore(db),
       jobs: jobStore(db),
       plans: planStore(db),
+      planInputs: planInputStore(db),
       rules: ruleStore(db),
       snapshots: snapshotStore(db),
       migrations: migrationStore(db),

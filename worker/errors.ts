@@ -16,6 +16,8 @@ export type Fault =
   | { code: "missing_scope"; anyOf: string[] }
   | { code: "foreign_host"; hostId: string }
   | { code: "not_found"; what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move" | "rule"; id: string }
+  | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }
+  | { code: "snapshot_gone"; planId: string; why: string }
   | { code: "older_sequence"; hostId: string; sequence: number; known: number }
   | { code: "cluster_fixed"; hostId: string; cluster: string }
   | { code: "batch_conflict"; batch: string }

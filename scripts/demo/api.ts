@@ -56,7 +56,9 @@ export function createApi(url: string, token: string): Api {
         latest: latest.items.find((item) => item.hostId === hostId)?.latest ?? null,
       }));
     },
-    plan: (cluster, goal, parameters) => good(v1.plans.$post({ json: { cluster, goal, parameters } })),
+    // Without `dryRun` and `snapshot` it is the stored plan that is answered.
+    plan: (cluster, goal, parameters) =>
+      good(v1.plans.$post({ json: { cluster, goal, parameters } }) as Promise<ClientResponse<Plan>>),
     readPlan: (planId) => good(v1.plans[":planId"].$get({ param: { planId } })),
     approve: ({ planId, contentHash }, reason) =>
       good(v1.plans[":planId"].approve.$post({ param: { planId }, json: { contentHash, reason } })),

@@ -39,6 +39,8 @@ const TOKEN_ROUTES: [string, string][] = [
   ["POST", "/v1/migrations/mig_x/events"],
   ["POST", "/v1/migrations/mig_x/resolve"],
   ["POST", "/v1/plans/pln_x/approve"],
+  ["GET", "/v1/plans/pln_x/why-not"],
+  ["POST", "/v1/plans/pln_x/replay"],
 ];
 
 describe("every route behind a token", () => {
@@ -109,7 +111,7 @@ describe("bad input", () => {
   });
 
   test("a body over 5 MiB is a 413 problem", async () => {
-    const { status, body } = await call<Problem>("POST", "/v1/plans", {
+    const { status, body } = await call<Problem>("POST", "/v1/rules", {
       body: JSON.stringify({ pad: "x".repeat(5 * 2 ** 20) }),
     });
     expect([status, body.type]).toEqual([413, "/problems/body-too-large"]);
@@ -148,7 +150,7 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
     expect(Object.keys(operation?.responses ?? {})).toContain("4XX");
   }
   expect(Object.keys(body.components.schemas)).toEqual(
-    expect.arrayContaining(["HostInventory", "EstimateAnswer", "Plan", "Migration", "Problem"]),
+    expect.arrayContaining(["HostInventory", "EstimateAnswer", "Plan", "Snapshot", "WhyNot", "Migration", "Problem"]),
   );
 });
 

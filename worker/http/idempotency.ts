@@ -5,7 +5,7 @@ import { AppError } from "../errors.ts";
 
 const KEY_LENGTH_MAX = 255;
 
-/** For POSTs that create. Only successful answers are remembered, for 24 h. */
+/** For POSTs that create. Only successful answers are remembered, for 24 h, and none that says `no-store`. */
 export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   const key = c.req.header("idempotency-key");
   if (key === undefined) return next();
@@ -26,7 +26,8 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
     });
   }
   await next();
-  if (c.res.status >= 200 && c.res.status < 300) {
+  const isKept = c.res.headers.get("cache-control") !== "no-store";
+  if (isKept && c.res.status >= 200 && c.res.status < 300) {
     const body = await c.res.clone().text();
     await deps.store.idempotency.remember(principal.id, key, { requestHash, status: c.res.status, body }, deps.now());
   }

@@ -116,6 +116,19 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
           detail: `There is no ${what} ${id} that this token may see.`,
           advice: whereToLook(what),
         },
+  not_in_snapshot: ({ what, id, planId, at }) => ({
+    name: `${what}-not-in-snapshot`,
+    title: `The plan knows no such ${what}`,
+    status: 404,
+    detail: `There was no ${what} ${id} in the cluster when ${planId} was made, at ${new Date(at).toISOString()}.`,
+    advice: `Ask about a ${what} of that time, or ask for a new plan with POST /v1/plans.`,
+  }),
+  snapshot_gone: ({ planId, why }) => ({
+    title: "What the plan was made from is not kept",
+    status: 410,
+    detail: `The snapshot of ${planId} is not there: ${why}.`,
+    advice: "Ask for a new plan with POST /v1/plans, and ask about that one.",
+  }),
   older_sequence: ({ hostId, sequence, known }) => ({
     title: "Inventory is older than the one known",
     status: 409,

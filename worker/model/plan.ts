@@ -1,5 +1,6 @@
 // A stored plan: the advisor's content plus identity, state and who decided.
 import { z } from "zod";
+import { difference } from "./differences.ts";
 import { planContent, planState } from "./placement/types.ts";
 
 export const plan = z
@@ -29,3 +30,36 @@ export const planSummary = plan
   .extend({ cluster: z.string(), goal: z.string() })
   .meta({ id: "PlanSummary" });
 export type PlanSummary = z.infer<typeof planSummary>;
+
+/** A plan that was made and not stored: of a dry run, or of a what-if. It can be neither read again nor approved. */
+export const draftPlan = z
+  .strictObject({
+    /** SHA-256 of the content as canonical JSON (RFC 8785). */
+    contentHash: z.string(),
+    /** SHA-256 of the snapshot, a line feed and the request: the same input gives the same content. */
+    inputHash: z.string(),
+    content: planContent,
+  })
+  .meta({ id: "DraftPlan" });
+export type DraftPlan = z.infer<typeof draftPlan>;
+
+/** A stored plan made once more from what it was made from. */
+export const replay = z
+  .strictObject({
+    planId: z.string(),
+    /** The same bytes came. */
+    same: z.boolean(),
+    contentHash: z.string(),
+    replayedHash: z.string(),
+    /** Which engine made the plan, and which made it again: only of the same one are the same bytes to be expected. */
+    engineVersion: z.string(),
+    replayedEngineVersion: z.string(),
+    /** One sentence. */
+    verdict: z.string(),
+    /** Where they differ, the first hundred places; empty: nowhere. */
+    differences: z.array(difference),
+    /** What came instead; absent: the same. */
+    content: planContent.optional(),
+  })
+  .meta({ id: "Replay" });
+export type Replay = z.infer<typeof replay>;

@@ -2,41 +2,103 @@
 import type { Deps } from "../env.ts";
 import { AppError, type Issue } from "../errors.ts";
 import { canonicalJson } from "../model/canonical.ts";
-import { buildPlan, checkPlanRequest } from "../model/placement/index.ts";
+import { buildPlan, checkPlanRequest, checkSnapshot, ENGINE_VERSION } from "../model/placement/index.ts";
 import type { Snapshot } from "../model/cluster.ts";
-import type { Goal, PlanParameters } from "../model/placement/types.ts";
-import type { Plan } from "../model/plan.ts";
+import type { Goal, PlanContent, PlanParameters } from "../model/placement/types.ts";
+import type { DraftPlan, Plan } from "../model/plan.ts";
 import type { Principal } from "../model/principal.ts";
+import { type SnapshotInput, snapshotOf } from "../model/snapshot-input.ts";
 import { DAY_MS } from "../model/units.ts";
 import { firstHops, runOf } from "../model/plan-order.ts";
 import { cancelQueued } from "./runs.ts";
 import { readSnapshotWithRecent } from "./snapshots.ts";
-
-/** D1 keeps at most 2 MB a value. */
-const CONTENT_LENGTH_MAX = 1_900_000;
 
 /** A plan that nobody decided in this time is void, ms. */
 const PLAN_TTL_MS = DAY_MS;
 
 type NewPlan = { cluster: string; goal: Goal; parameters: PlanParameters };
 
+/** A plan that is made and not stored. */
+type PlanDraft = {
+  content: PlanContent;
+  contentHash: string;
+  inputHash: string;
+  texts: { contentText: string; snapshotText: string; engineVersion: string };
+};
+
+/** Where a snapshot comes from: what is stored, or what the caller states and can correct. */
+type Origin = "stored" | "stated";
+
+const refusal = (issues: Issue[]) => new AppError({ code: "invalid_request", issues });
+
 /** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
 export async function createPlan(deps: Deps, principal: Principal, input: NewPlan): Promise<Plan> {
-  const now = deps.now();
   const snapshot = await readSnapshotWithRecent(deps, input.cluster);
-  const { content, contentText } = decideContent(snapshot, input);
-  const snapshotText = canonicalJson(snapshot);
+  return storePlan(deps, await draftPlan(deps, snapshot, input, "stored"), principal.id);
+}
+
+/** The plan that `createPlan` would store now; nothing is stored. */
+export async function dryRun(deps: Deps, input: NewPlan): Promise<DraftPlan> {
+  const snapshot = await readSnapshotWithRecent(deps, input.cluster);
+  return shown(await draftPlan(deps, snapshot, input, "stored"));
+}
+
+/** The plan for a cluster that the caller states. Nothing is read, and nothing is stored. */
+export async function whatIf(
+  deps: Deps,
+  { snapshot, ...input }: Omit<NewPlan, "cluster"> & { snapshot: SnapshotInput },
+): Promise<DraftPlan> {
+  const stated = snapshotOf(snapshot, deps.now());
+  return shown(await draftPlan(deps, stated, { ...input, cluster: stated.cluster }, "stated"));
+}
+
+const shown = ({ content, contentHash, inputHash }: PlanDraft): DraftPlan => ({ contentHash, inputHash, content });
+
+/** Decides on a snapshot, stores nothing. */
+async function draftPlan(deps: Deps, snapshot: Snapshot, input: NewPlan, origin: Origin): Promise<PlanDraft> {
+  const issues = planIssues(snapshot, input, origin);
+  if (issues.length > 0) throw refusal(issues);
+  const content = buildPlan(snapshot, input.goal, input.parameters);
+  const [contentText, snapshotText] = [canonicalJson(content), canonicalJson(snapshot)];
+  return {
+    content,
+    contentHash: await deps.hash(contentText),
+    inputHash: await deps.hash(`${snapshotText}\n${canonicalJson(input)}`),
+    texts: { contentText, snapshotText, engineVersion: ENGINE_VERSION },
+  };
+}
+
+/** What is wrong with the request for a plan on this snapshot, each with its path in the request. */
+function planIssues(snapshot: Snapshot, { cluster, goal, parameters }: NewPlan, origin: Origin): Issue[] {
+  if (snapshot.hosts.length === 0) return [{ path: "cluster", message: `no host of ${cluster} is known` }];
+  const isStated = origin === "stated";
+  const ofSnapshot = checkSnapshot(snapshot, parameters, { namesMustExist: isStated });
+  return [
+    ...checkPlanRequest(snapshot, goal, parameters).map(({ path, message }) => ({
+      path: `parameters.${path}`,
+      message,
+    })),
+    ...ofSnapshot.map(({ path, message }) => ({ path: isStated ? `snapshot.${path}` : path, message })),
+  ];
+}
+
+async function storePlan(
+  deps: Deps,
+  { content, contentHash, inputHash, texts }: PlanDraft,
+  createdBy: string,
+): Promise<Plan> {
+  const now = deps.now();
   const hasMoves = content.moves.length > 0;
   const plan: Plan = {
     planId: deps.newId("pln"),
     // A plan without moves has nothing that could be approved.
     state: hasMoves ? "proposed" : "done",
     version: 1,
-    contentHash: await deps.hash(contentText),
-    inputHash: await deps.hash(`${snapshotText}\n${canonicalJson(input)}`),
+    contentHash,
+    inputHash,
     content,
     skipped: [],
-    createdBy: principal.id,
+    createdBy,
     createdAt: now,
     expiresAt: now + PLAN_TTL_MS,
     decidedBy: null,
@@ -44,27 +106,20 @@ export async function createPlan(deps: Deps, principal: Principal, input: NewPla
     reason: null,
     endedAt: hasMoves ? null : now,
   };
-  await deps.store.plans.insert(plan, contentText, snapshotText, {
-    actor: principal.id,
+  const isStored = await deps.store.plans.insert(plan, texts, {
+    actor: createdBy,
     action: "plan.created",
     subject: plan.planId,
-    detail: { goal: input.goal, moves: content.moves.length },
+    detail: { goal: content.goal, moves: content.moves.length },
   });
-  return plan;
-}
-
-function decideContent(snapshot: Snapshot, { cluster, goal, parameters }: NewPlan) {
-  const refuse = (issues: Issue[]) => new AppError({ code: "invalid_request", issues });
-  if (snapshot.hosts.length === 0) throw refuse([{ path: "cluster", message: `no host of ${cluster} is known` }]);
-  const issues = checkPlanRequest(snapshot, goal, parameters);
-  if (issues.length > 0) throw refuse(issues.map(({ path, message }) => ({ path: `parameters.${path}`, message })));
-  const content = buildPlan(snapshot, goal, parameters);
-  const contentText = canonicalJson(content);
-  if (contentText.length > CONTENT_LENGTH_MAX)
-    throw refuse([
-      { path: "parameters.movesMax", message: `a plan of ${content.moves.length} moves is too large to keep` },
+  if (!isStored)
+    throw refusal([
+      {
+        path: "parameters.movesMax",
+        message: `a plan of ${content.moves.length} moves is too large to keep: lower movesMax`,
+      },
     ]);
-  return { content, contentText };
+  return plan;
 }
 
 export async function readPlan(deps: Deps, planId: string): Promise<Plan> {

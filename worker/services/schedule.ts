@@ -2,11 +2,16 @@
 import type { Deps } from "../env.ts";
 import { DAY_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
+import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
 import { retain } from "./retention.ts";
+
+/** Plans a minute whose inputs are removed: a large one has a few rows of over a megabyte. */
+const PLAN_INPUTS_AT_ONCE = 50;
 
 export async function runSchedule(deps: Deps): Promise<void> {
   const now = deps.now();
   await deps.store.plans.expire(now);
+  await deps.store.planInputs.forget(now - PLAN_INPUT_KEPT_MS, PLAN_INPUTS_AT_ONCE);
   await deps.store.commands.expire(now);
   await deps.store.idempotency.forget(now - DAY_MS);
   // A run whose Workflow instance is missing or has given up gets a living one.

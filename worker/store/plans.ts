@@ -6,15 +6,17 @@ import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, isUniqueViolation } from "./db.ts";
 import type { NewRun } from "../model/run.ts";
+import { readText, storedText } from "./packed-text.ts";
+import { inputRows } from "./plan-inputs.ts";
 import { runRow } from "./run-rows.ts";
 import { audit, migrations, plans } from "./schema.ts";
 
-/** D1 keeps at most 2 MB a row; a snapshot above this is not kept and the plan cannot be replayed. */
-const SNAPSHOT_BYTES_MAX = 1_000_000;
+/** D1 keeps at most 2 MB a row. */
+const CONTENT_LENGTH_MAX = 1_900_000;
 
 const numbers = z.array(z.int());
 
-const toSummary = (row: Omit<typeof plans.$inferSelect, "content" | "snapshot">): PlanSummary => ({
+const toSummary = (row: Omit<typeof plans.$inferSelect, "content">): PlanSummary => ({
   planId: row.id,
   cluster: row.cluster,
   goal: row.goal,
@@ -34,11 +36,14 @@ const toSummary = (row: Omit<typeof plans.$inferSelect, "content" | "snapshot">)
 
 const toPlan = (row: typeof plans.$inferSelect): Plan => {
   const { cluster: _, goal: __, ...summary } = toSummary(row);
-  return { ...summary, content: planContent.parse(JSON.parse(row.content)) };
+  return { ...summary, content: planContent.parse(JSON.parse(readText(row.content))) };
 };
 
 /** A plan changes only from the version that was read; the column turns NULL, and the batch rolls back, where it did not. */
 const guarded = (version: number) => sql<number>`CASE WHEN ${plans.version} = ${version} THEN ${plans.version} + 1 END`;
+
+/** A plan in the spelling that its hashes are of. */
+export type PlanTexts = { contentText: string; snapshotText: string; engineVersion: string };
 
 export function planStore(db: Db) {
   return {
@@ -79,8 +84,13 @@ export function planStore(db: Db) {
       return rows.map(toSummary);
     },
 
-    /** `contentText` is the canonical JSON whose SHA-256 is `plan.contentHash`. */
-    insert: async (plan: Plan, contentText: string, snapshotText: string, entry: AuditEntry) => {
+    /**
+     * `contentText` is the canonical JSON whose SHA-256 is `plan.contentHash`; the snapshot is kept beside it if it is not
+     * too large. False, and nothing is stored: the content is too large.
+     */
+    insert: async (plan: Plan, { contentText, snapshotText, engineVersion }: PlanTexts, entry: AuditEntry) => {
+      const content = storedText(contentText);
+      if (content.length > CONTENT_LENGTH_MAX) return false;
       await db.batch([
         db.insert(plans).values({
           id: plan.planId,
@@ -88,16 +98,17 @@ export function planStore(db: Db) {
           goal: plan.content.goal,
           state: plan.state,
           version: plan.version,
-          content: contentText,
+          content,
           contentHash: plan.contentHash,
           inputHash: plan.inputHash,
-          snapshot: snapshotText.length <= SNAPSHOT_BYTES_MAX ? snapshotText : null,
           createdBy: plan.createdBy,
           createdAt: plan.createdAt,
           expiresAt: plan.expiresAt,
         }),
+        ...inputRows(db, plan.planId, snapshotText, engineVersion, plan.createdAt),
         db.insert(audit).values(auditRow(entry, plan.createdAt)),
       ]);
+      return true;
     },
 
     /**

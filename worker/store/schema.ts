@@ -162,12 +162,11 @@ export const plans = sqliteTable("plans", {
   goal: text("goal").notNull(),
   state: text("state").notNull(),
   version: integer("version").notNull(),
+  /** JSON, packed where it is long. */
   content: text("content").notNull(),
   contentHash: text("content_hash").notNull(),
   /** SHA-256 of the snapshot and the parameters that the plan was made from. */
   inputHash: text("input_hash").notNull(),
-  /** JSON: the snapshot; null where it was too large to keep. */
-  snapshot: text("snapshot"),
   /** JSON array of move numbers left out before approval. */
   skipped: text("skipped").notNull().default("[]"),
   createdBy: text("created_by").notNull(),
@@ -178,6 +177,18 @@ export const plans = sqliteTable("plans", {
   reason: text("reason"),
   endedAt: integer("ended_at"),
 });
+
+/** What a plan was made from: base64 of gzipped JSON, in parts; see `plan-inputs.ts`. Kept for a time. */
+export const planInputs = sqliteTable(
+  "plan_inputs",
+  {
+    planId: text("plan_id").notNull(),
+    part: integer("part").notNull(),
+    packed: text("packed").notNull(),
+    createdAt: integer("created_at").notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.planId, table.part] }), index("plan_inputs_by_age").on(table.createdAt)],
+);
 
 /** Migration runs. A run is active until `endedAt` is set; one active run a VM. */
 export const migrations = sqliteTable(

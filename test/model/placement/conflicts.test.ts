@@ -163,8 +163,9 @@ describe("rules that cannot hold together", () => {
       ["unknown-name", "rule gone"],
       ["matches-nothing", "rule none"],
     ]);
-    const problems = checkSnapshot(world(spec), parametersOf());
-    expect(problems.map(({ path }) => path)).toEqual(["rules", "rules"]);
+    const problems = checkSnapshot(world(spec), parametersOf(), { namesMustExist: true });
+    expect(problems.map(({ path }) => path)).toEqual(["rules.0", "rules.0"]);
+    expect(checkSnapshot(world(spec), parametersOf(), { namesMustExist: false })).toEqual([]);
     expect(problems[1]?.message).toContain("rule gone: 1 host that the cluster does not have: hv-09");
   });
 });

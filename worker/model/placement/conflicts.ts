@@ -31,8 +31,12 @@ export function conflictsOf(snapshot: Snapshot, parameters: PlanParameters): Rul
   const world = createWorld(snapshot, parameters);
   const hard = world.groups.groups.filter((group) => group.hard && group.members.length > 0);
   const impossible = connected(hard).flatMap((groups) => contradictions(world, groups));
-  return [...impossible, ...(snapshot.rules ?? []).flatMap((rule) => unknownNames(world, rule))];
+  return [...impossible, ...ruleWarnings(world)];
 }
+
+/** Rules that name or match nothing of the cluster, each with what to do; they forbid nothing, and a plan can be made. */
+export const ruleWarnings = (world: World): RuleConflict[] =>
+  (world.snapshot.rules ?? []).flatMap((rule) => unknownNames(world, rule));
 
 /** Rules by whether they have VMs in common, each set in the order of the rules. */
 function connected(groups: readonly Group[]): Group[][] {

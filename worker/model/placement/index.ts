@@ -14,6 +14,7 @@ export { conflictsOf } from "./conflicts.ts";
 export { contradictionsOf } from "./contradictions.ts";
 export { strategies } from "./registry.ts";
 export { type Unblock } from "./unblock.ts";
+export { ENGINE_VERSION } from "./version.ts";
 export { whyNot, type WhyNot } from "./why-not.ts";
 
 /**
@@ -50,15 +51,25 @@ export function checkPlanRequest(snapshot: Snapshot, goal: Goal, parameters: Pla
 
 /**
  * What is wrong with the cluster that a plan is asked for, whatever the goal: contradictions of the snapshot, each with its
- * path in it, and rules that cannot hold together or name what is not there, with the path `rules`. Empty: nothing is.
+ * path in it, and rules that cannot hold together or name what is not there, with the path `rules` or `rules.N`. A rule of
+ * a stored cluster may outlive the VMs that it names: without `namesMustExist` that is no problem, and the plan says so.
+ * Empty: nothing is wrong.
  */
-export function checkSnapshot(snapshot: Snapshot, parameters: PlanParameters): InputProblem[] {
+export function checkSnapshot(
+  snapshot: Snapshot,
+  parameters: PlanParameters,
+  { namesMustExist }: { namesMustExist: boolean },
+): InputProblem[] {
   const contradictions = contradictionsOf(snapshot);
   // A snapshot that contradicts itself cannot be made a world of.
   if (contradictions.length > 0) return contradictions;
+  const indexes = new Map(snapshot.rules?.map(({ ruleId }, index) => [`rule ${ruleId}`, index]));
   return conflictsOf(snapshot, parameters)
-    .filter(({ kind }) => kind !== "matches-nothing")
-    .map(({ rules, why }) => ({ path: "rules", message: `${rules.join(", ")}: ${why}` }));
+    .filter(({ kind }) => kind === "impossible" || (namesMustExist && kind === "unknown-name"))
+    .map(({ kind, rules, why }) => {
+      const index = kind === "unknown-name" ? indexes.get(rules[0] ?? "") : undefined;
+      return { path: index === undefined ? "rules" : `rules.${index}`, message: `${rules.join(", ")}: ${why}` };
+    });
 }
 
 function strategyProblems(goal: Goal, { strategy, next }: PlanParameters): InputProblem[] {

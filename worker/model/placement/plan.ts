@@ -1,5 +1,6 @@
 // A decision told: moves with their waves and reasons, what was not moved, what doing nothing would mean.
 import { HOUR_MS } from "../units.ts";
+import { ruleWarnings } from "./conflicts.ts";
 import { efficacyOf } from "./efficacy.ts";
 import type { Outcome } from "./engine.ts";
 import { mainObstacle, notChosenFor, unknownTail, whyItPays, whyMechanism } from "./explain.ts";
@@ -38,7 +39,11 @@ export function planOf(outcome: Outcome): PlanContent {
     goal: first?.goal ?? "balance",
     strategy: stages.map(({ strategy }) => strategy).join(" → "),
     parameters,
-    seen: seenOf(start, first?.findings ?? []).concat(stages.flatMap(({ answer }) => answer.seen)),
+    seen: [
+      ...seenOf(start, first?.findings ?? []),
+      ...stages.flatMap(({ answer }) => answer.seen),
+      ...warningsOf(start),
+    ],
     moves,
     notMoved,
     restarts: restartsOf(end),
@@ -134,6 +139,15 @@ function moveOf(state: World, step: Scheduled<Chosen>, n: number, members: Reado
     ],
     notChosen: step.parking ? [] : notChosenFor(state, step.vm, step.to),
   };
+}
+
+const WARNINGS_MAX = 20;
+
+/** Rules that say nothing of what there is: perhaps somebody trusts in them. */
+function warningsOf(world: World): string[] {
+  const told = ruleWarnings(world).map(({ rules, why }) => `${rules.join(", ")}: ${why}`);
+  const rest = told.length - WARNINGS_MAX;
+  return rest <= 0 ? told : [...told.slice(0, WARNINGS_MAX), `${countOf(rest, "further warning")} of rules.`];
 }
 
 function notMovedOf({ end, stages, scheduled }: Outcome): PlanContent["notMoved"] {

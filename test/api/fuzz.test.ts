@@ -2,6 +2,7 @@
 import { env } from "cloudflare:workers";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import whatIf from "../../docs/examples/what-if.json";
 import { agentOf, call, inventory, vm } from "../support/api.ts";
 
 const ROUTES: [method: string, path: string, good: unknown][] = [
@@ -33,6 +34,10 @@ const ROUTES: [method: string, path: string, good: unknown][] = [
     },
   ],
   ["POST", "/v1/plans", { cluster: "fuzz", goal: "balance", parameters: { hotRatio: 0.5 } }],
+  ["POST", "/v1/plans", { cluster: "fuzz", goal: "balance", dryRun: true }],
+  ["POST", "/v1/plans", whatIf],
+  ["POST", "/v1/plans", { goal: "balance", snapshot: whatIf.snapshot }],
+  ["POST", "/v1/plans/pln_x/replay", {}],
   ["POST", "/v1/plans/pln_x/approve", { contentHash: "0".repeat(64) }],
   ["POST", "/v1/plans/pln_x/reject", { reason: "x" }],
   ["POST", "/v1/migrations/mig_x/resolve", { vmRunsAt: "source", reason: "x" }],
@@ -79,6 +84,9 @@ test.each([
   "/v1/vms?uuid=x",
   "/v1/plans/%F0%9F%90%84",
   "/v1/plans?after=';--",
+  "/v1/plans/pln_x/why-not?vm=%00&host=%FF",
+  "/v1/plans/pln_x/why-not?vm=x&vm=y&host=hv-1",
+  "/v1/plans/%F0%9F%90%84/why-not?vm=__proto__&host=constructor",
   "/v1/migrations?active=maybe",
   "/v1/series?host=fz-1&metric=*&from=NaN",
   "/v1/series?host=fz-1&metric=*&from=9e99",

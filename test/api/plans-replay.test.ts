@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import type { Plan, Replay } from "../../worker/model/plan.ts";
 import { replay as replaySchema } from "../../worker/model/plan.ts";
-import { pack, readText, unpack } from "../../worker/store/packed-text.ts";
+import { pack, readText } from "../../worker/store/packed-text.ts";
 import { agentOf, call, vm } from "../support/api.ts";
 import { world } from "../support/run-world.ts";
 
@@ -106,12 +106,8 @@ describe("a plan, made once more from what it was made from", () => {
 
   test("says when another engine made it", async () => {
     const { plan } = await world();
-    const row = await env.DB.prepare("SELECT packed FROM plan_inputs WHERE plan_id = ?")
-      .bind(plan.planId)
-      .first<{ packed: string }>();
-    const input = { ...JSON.parse(unpack(row?.packed ?? "")), engineVersion: "placement 0" };
-    await env.DB.prepare("UPDATE plan_inputs SET packed = ? WHERE plan_id = ?")
-      .bind(pack(JSON.stringify(input)), plan.planId)
+    await env.DB.prepare("UPDATE plan_inputs SET packed = ? WHERE plan_id = ? AND part = 0")
+      .bind(pack(JSON.stringify({ engineVersion: "placement 0" })), plan.planId)
       .run();
     const { body } = await replay(plan);
     expect(body).toMatchObject({ same: true, engineVersion: "placement 0" });

@@ -23,15 +23,23 @@ async function insert(planId: string, snapshotText: string, createdAt: number): 
 }
 
 test("a snapshot that is larger than a row may be comes back as it was", async () => {
-  const snapshot = { cluster: "large", noise: noise(6_000_000) };
-  expect(await insert("pln_large", JSON.stringify(snapshot), 1)).toBeGreaterThan(2);
+  // Characters of two halves, one of them on every border of two pieces.
+  const snapshot = {
+    cluster: "large",
+    noise: noise(5_000_000),
+    cows: ["🐄".repeat(1_000_000), "🐄".repeat(1_000_000)],
+  };
+  expect(await insert("pln_large", JSON.stringify(snapshot), 1)).toBeGreaterThan(4);
   const { results } = await env.DB.prepare("SELECT max(length(packed)) AS longest FROM plan_inputs").all();
   expect(results[0]?.["longest"]).toBeLessThan(2_000_000);
   expect(await store.read("pln_large")).toEqual({ engineVersion: "engine", snapshot });
 });
 
-test("one that takes too many parts is not kept", async () => {
-  expect(await insert("pln_huge", JSON.stringify({ noise: noise(24_000_000) }), 1)).toBe(0);
+test("one that takes too many parts, or packs too badly, is not kept", async () => {
+  expect(await insert("pln_huge", JSON.stringify({ noise: "x".repeat(70_000_000) }), 1)).toBe(0);
+  const random = randomOf(9);
+  const badly = Array.from({ length: 2_000_000 }, () => String.fromCharCode(0x4e00 + random() * 0x5000)).join("");
+  expect(await insert("pln_huge", JSON.stringify({ badly }), 1)).toBe(0);
   expect(await store.read("pln_huge")).toBeNull();
 });
 

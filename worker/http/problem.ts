@@ -116,13 +116,16 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
           detail: `There is no ${what} ${id} that this token may see.`,
           advice: whereToLook(what),
         },
-  not_in_snapshot: ({ what, id, planId, at }) => ({
-    name: `${what}-not-in-snapshot`,
-    title: `The plan knows no such ${what}`,
-    status: 404,
-    detail: `There was no ${what} ${id} in the cluster when ${planId} was made, at ${new Date(at).toISOString()}.`,
-    advice: `Ask about a ${what} of that time, or ask for a new plan with POST /v1/plans.`,
-  }),
+  not_in_snapshot: ({ what, id, planId, at }) => {
+    const word = what === "vm" ? "VM" : "host";
+    return {
+      name: `${what}-not-in-snapshot`,
+      title: `The plan knows no such ${word}`,
+      status: 404,
+      detail: `There was no ${word} ${id} in the cluster when ${planId} was made, at ${new Date(at).toISOString()}.`,
+      advice: `Ask about a ${word} of that time, or ask for a new plan with POST /v1/plans.`,
+    };
+  },
   snapshot_gone: ({ planId, why }) => ({
     title: "What the plan was made from is not kept",
     status: 410,

@@ -67,6 +67,8 @@ export const planRoutes = createRouter()
     async (c) => {
       const { deps, principal } = c.var;
       const body = c.req.valid("json");
+      // A whole cluster as text and as it was parsed takes as much room as the plan for it.
+      c.req.bodyCache = {};
       if (body.of === "stored") return c.json(await createPlan(deps, principal, body.input), 201);
       c.header("cache-control", "no-store");
       const made = body.of === "dry-run" ? dryRun(deps, body.input) : whatIf(deps, body.input);

@@ -33,14 +33,14 @@ const refusal = (issues: Issue[]) => new AppError({ code: "invalid_request", iss
 
 /** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
 export async function createPlan(deps: Deps, principal: Principal, input: NewPlan): Promise<Plan> {
-  const snapshot = await readSnapshotWithRecent(deps, input.cluster);
-  return storePlan(deps, await draftPlan(deps, snapshot, input, "stored"), principal.id);
+  const decided = decideOn(await readSnapshotWithRecent(deps, input.cluster), input, "stored");
+  return storePlan(deps, await draftOf(deps, decided, input), principal.id);
 }
 
 /** The plan that `createPlan` would store now; nothing is stored. */
 export async function dryRun(deps: Deps, input: NewPlan): Promise<DraftPlan> {
-  const snapshot = await readSnapshotWithRecent(deps, input.cluster);
-  return shown(await draftPlan(deps, snapshot, input, "stored"));
+  const decided = decideOn(await readSnapshotWithRecent(deps, input.cluster), input, "stored");
+  return shown(await draftOf(deps, decided, input));
 }
 
 /** The plan for a cluster that the caller states. Nothing is read, and nothing is stored. */
@@ -48,18 +48,27 @@ export async function whatIf(
   deps: Deps,
   { snapshot, ...input }: Omit<NewPlan, "cluster"> & { snapshot: SnapshotInput },
 ): Promise<DraftPlan> {
-  const stated = snapshotOf(snapshot, deps.now());
-  return shown(await draftPlan(deps, stated, { ...input, cluster: stated.cluster }, "stated"));
+  const asked = { ...input, cluster: snapshot.cluster };
+  return shown(await draftOf(deps, decideOn(snapshotOf(snapshot, deps.now()), asked, "stated"), asked));
 }
 
 const shown = ({ content, contentHash, inputHash }: PlanDraft): DraftPlan => ({ contentHash, inputHash, content });
 
-/** Decides on a snapshot, stores nothing. */
-async function draftPlan(deps: Deps, snapshot: Snapshot, input: NewPlan, origin: Origin): Promise<PlanDraft> {
+type Decided = { content: PlanContent; contentText: string; snapshotText: string };
+
+/** Decides. Of a large cluster memory holds the snapshot or what is stored of it, not both: only text comes back. */
+function decideOn(snapshot: Snapshot, input: NewPlan, origin: Origin): Decided {
   const issues = planIssues(snapshot, input, origin);
   if (issues.length > 0) throw refusal(issues);
   const content = buildPlan(snapshot, input.goal, input.parameters);
-  const [contentText, snapshotText] = [canonicalJson(content), canonicalJson(snapshot)];
+  return { content, contentText: canonicalJson(content), snapshotText: canonicalJson(snapshot) };
+}
+
+async function draftOf(
+  deps: Deps,
+  { content, contentText, snapshotText }: Decided,
+  input: NewPlan,
+): Promise<PlanDraft> {
   return {
     content,
     contentHash: await deps.hash(contentText),

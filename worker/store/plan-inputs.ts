@@ -3,29 +3,26 @@ import { asc, eq, inArray, lt } from "drizzle-orm";
 import { z } from "zod";
 import type { Snapshot } from "../model/cluster.ts";
 import type { Db } from "./db.ts";
-import { pack, unpack } from "./packed-text.ts";
+import { pack, packPieces, unpack } from "./packed-text.ts";
 import { planInputs } from "./schema.ts";
 
-/** Characters a part: D1 keeps at most 2 MB a row. */
-const PART_LENGTH = 1_500_000;
-/** A snapshot of 1,000 hosts and 20,000 VMs takes five parts. One that takes more than this is not kept. */
-const PARTS_MAX = 12;
+/** D1 keeps at most 2 MB a row. */
+const PART_LENGTH_MAX = 1_900_000;
+/** A snapshot of 1,000 hosts and 20,000 VMs takes 15 parts. One that takes more than this is not kept. */
+const PARTS_MAX = 32;
 
 /** A snapshot as a plan was made from it, and the engine that made it. */
 export type PlanInput = { engineVersion: string; snapshot: Snapshot };
 
-const planInput = z.strictObject({ engineVersion: z.string(), snapshot: z.custom<Snapshot>((it) => it !== null) });
+/** Part 0; the others are the snapshot. */
+const header = z.strictObject({ engineVersion: z.string() });
+const snapshotSchema = z.custom<Snapshot>((it) => typeof it === "object" && it !== null);
 
 /** Rows of a plan's input, for the batch that stores the plan; none where it is too large to keep. */
 export function inputRows(db: Db, planId: string, snapshotText: string, engineVersion: string, createdAt: number) {
-  const packed = pack(`{"engineVersion":${JSON.stringify(engineVersion)},"snapshot":${snapshotText}}`);
-  const parts = Math.ceil(packed.length / PART_LENGTH);
-  if (parts > PARTS_MAX) return [];
-  return Array.from({ length: parts }, (_, part) =>
-    db
-      .insert(planInputs)
-      .values({ planId, part, packed: packed.slice(part * PART_LENGTH, (part + 1) * PART_LENGTH), createdAt }),
-  );
+  const parts = [pack(JSON.stringify({ engineVersion })), ...packPieces(snapshotText)];
+  if (parts.length > PARTS_MAX || parts.some(({ length }) => length > PART_LENGTH_MAX)) return [];
+  return parts.map((packed, part) => db.insert(planInputs).values({ planId, part, packed, createdAt }));
 }
 
 export function planInputStore(db: Db) {
@@ -39,7 +36,9 @@ export function planInputStore(db: Db) {
         .orderBy(asc(planInputs.part));
       if (rows.length === 0) return null;
       try {
-        return planInput.parse(JSON.parse(unpack(rows.map(({ packed }) => packed).join(""))));
+        const [first = "", ...pieces] = rows.map(({ packed }) => unpack(packed));
+        const snapshot = snapshotSchema.parse(JSON.parse(pieces.join("")));
+        return { ...header.parse(JSON.parse(first)), snapshot };
       } catch {
         return "unreadable";
       }

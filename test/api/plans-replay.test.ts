@@ -44,6 +44,7 @@ describe("a plan, made once more from what it was made from", () => {
       ["balance", { strategy: "local-search" }],
       ["balance", { strategy: "workload-prediction" }],
       ["consolidate", { horizonMs: 86_400_000 }],
+      ["consolidate", { strategy: "firefly" }],
       ["evacuate", { hostIds: [first?.hostId] }],
       ["fault-tolerance", { hostFailuresTolerated: 1 }],
       ["locality", {}],
@@ -69,7 +70,7 @@ describe("a plan, made once more from what it was made from", () => {
       goal: "evacuate",
       parameters: { hostIds: [agents[0]?.hostId], next: [{ goal: "balance" }, { goal: "consolidate" }] },
     });
-    expect(plan.content.strategy).toBe("evacuate → sandpiper → firefly");
+    expect(plan.content.strategy).toBe("evacuate → sandpiper → mbfd");
     const off = plan.content.moves.filter(({ fromHostId }) => fromHostId === agents[0]?.hostId);
     const hot = plan.content.moves.filter(({ fromHostId }) => fromHostId === agents[1]?.hostId);
     expect([off.length, hot.length > 0]).toEqual([2, true]);

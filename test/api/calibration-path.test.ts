@@ -1,6 +1,7 @@
 // What ended and imported migrations teach, and where it shows: real D1, the whole path from an outcome to the next estimate.
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
+import { makeDeps } from "../../worker/env.ts";
 import type { GroupAccuracy } from "../../worker/model/calibration/accuracy.ts";
 import type { EstimateAnswer } from "../../worker/model/migration/types.ts";
 import type { Plan } from "../../worker/model/plan.ts";
@@ -152,12 +153,9 @@ describe("what was learned", () => {
     await w.b.load(2, { [w.guest.uuid]: 0.5 });
     const { status, body } = await call<Plan>("POST", "/v1/plans", request);
     expect(status).toBe(201);
-    const stored = await env.DB.prepare("SELECT snapshot FROM plans WHERE id = ?")
-      .bind(body.planId)
-      .first<{ snapshot: string }>();
     const [group] = await report(w.cluster);
-    expect(JSON.parse(stored?.snapshot ?? "{}")).toMatchObject({
-      calibration: { groups: { [group?.group ?? ""]: { samples: 1 } } },
+    expect(await makeDeps(env).store.planInputs.read(body.planId)).toMatchObject({
+      snapshot: { calibration: { groups: { [group?.group ?? ""]: { samples: 1 } } } },
     });
   });
 

@@ -10,11 +10,14 @@ import { auditRoutes } from "./routes/audit.ts";
 import { calibrationRoutes } from "./routes/calibration.ts";
 import { estimateRoutes } from "./routes/estimates.ts";
 import { foreignRoutes } from "./routes/foreign.ts";
+import { freezeRoutes } from "./routes/freezes.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
 import { PLAN_BODY_BYTES_MAX, planRoutes } from "./routes/plans.ts";
 import { ruleRoutes } from "./routes/rules.ts";
+import { policyRoutes } from "./routes/policies.ts";
+import { policyEventRoutes } from "./routes/policy-events.ts";
 import { seriesRoutes } from "./routes/series.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
@@ -77,6 +80,9 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/calibration", calibrationRoutes)
     .route("/v1/plans", planRoutes)
     .route("/v1/rules", ruleRoutes)
+    .route("/v1/policies", policyRoutes)
+    .route("/v1/freezes", freezeRoutes)
+    .route("/v1/events", policyEventRoutes)
     .route("/v1/migrations", migrationRoutes);
 }
 

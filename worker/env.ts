@@ -13,6 +13,7 @@ import { calibrationStore } from "./store/calibrations.ts";
 import { chunkStore } from "./store/chunks.ts";
 import { commandStore } from "./store/commands.ts";
 import { countedD1, type D1Counts } from "./store/counted-d1.ts";
+import { freezeStore } from "./store/freezes.ts";
 import { hostStore } from "./store/hosts.ts";
 import { idempotencyStore } from "./store/idempotency.ts";
 import { jobStore } from "./store/jobs.ts";
@@ -20,6 +21,9 @@ import { migrationStore } from "./store/migrations.ts";
 import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
 import { ruleStore } from "./store/rules.ts";
+import { policyStore } from "./store/policies.ts";
+import { policyPlanStore } from "./store/policy-plans.ts";
+import { policyRunStore } from "./store/policy-runs.ts";
 import { snapshotStore } from "./store/snapshots.ts";
 import { telemetryStore } from "./store/telemetry.ts";
 import { tokenStore } from "./store/tokens.ts";
@@ -67,6 +71,10 @@ export type Deps = {
     idempotency: ReturnType<typeof idempotencyStore>;
     audit: ReturnType<typeof auditStore>;
     calibrations: ReturnType<typeof calibrationStore>;
+    policies: ReturnType<typeof policyStore>;
+    policyRuns: ReturnType<typeof policyRunStore>;
+    policyPlans: ReturnType<typeof policyPlanStore>;
+    freezes: ReturnType<typeof freezeStore>;
   };
   /** Of this isolate. */
   counts: { d1: D1Counts; telemetry: { stored: number; refused: number } };
@@ -158,6 +166,10 @@ function newDeps(env: Bindings): Deps {
       idempotency: idempotencyStore(db),
       audit: auditStore(db),
       calibrations: calibrationStore(db),
+      policies: policyStore(db),
+      policyRuns: policyRunStore(db),
+      policyPlans: policyPlanStore(db),
+      freezes: freezeStore(db),
     },
     counts,
     now: Date.now,

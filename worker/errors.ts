@@ -15,7 +15,11 @@ export type Fault =
   | { code: "unauthorized"; detail: string }
   | { code: "missing_scope"; anyOf: string[] }
   | { code: "foreign_host"; hostId: string }
-  | { code: "not_found"; what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move" | "rule"; id: string }
+  | {
+      code: "not_found";
+      what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move" | "rule" | "policy" | "freeze";
+      id: string;
+    }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }
   | { code: "snapshot_gone"; planId: string; why: string }
   | { code: "older_sequence"; hostId: string; sequence: number; known: number }
@@ -25,6 +29,12 @@ export type Fault =
   | { code: "plan_changed"; planId: string; contentHash: string }
   | { code: "illegal_state"; what: string; id: string; state: string; allowed: string[] }
   | { code: "vm_busy"; vmUuids: string[] }
+  | { code: "shadow_plan"; planId: string; policyId: string }
+  | { code: "frozen"; planId: string; moves: { n: number; why: string }[] }
+  | { code: "outside_window"; planId: string; policyId: string; opensAt: number | null }
+  | { code: "needs_person"; planId: string; moves: number[] }
+  | { code: "name_taken"; what: string; name: string }
+  | { code: "changed_meanwhile"; what: string; id: string; version: number | null }
   | { code: "point_of_no_return"; migrationId: string; state: string }
   | { code: "event_refused"; migrationId: string; detail: string }
   | { code: "busy"; detail: string; retryAfterSeconds: number }

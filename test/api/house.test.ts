@@ -41,6 +41,22 @@ const TOKEN_ROUTES: [string, string][] = [
   ["POST", "/v1/plans/pln_x/approve"],
   ["GET", "/v1/plans/pln_x/why-not"],
   ["POST", "/v1/plans/pln_x/replay"],
+  ["GET", "/v1/policies"],
+  ["POST", "/v1/policies"],
+  ["GET", "/v1/policies/pol_x"],
+  ["PATCH", "/v1/policies/pol_x"],
+  ["DELETE", "/v1/policies/pol_x"],
+  ["POST", "/v1/policies/pol_x/run"],
+  ["GET", "/v1/policies/pol_x/runs"],
+  ["POST", "/v1/policies/pol_x/pause"],
+  ["POST", "/v1/policies/pol_x/resume"],
+  ["GET", "/v1/policies/pol_x/scoreboard"],
+  ["GET", "/v1/freezes"],
+  ["POST", "/v1/freezes"],
+  ["GET", "/v1/freezes/frz_x"],
+  ["PATCH", "/v1/freezes/frz_x"],
+  ["DELETE", "/v1/freezes/frz_x"],
+  ["POST", "/v1/events"],
 ];
 
 describe("every route behind a token", () => {
@@ -143,7 +159,9 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
       .replace("hv-x", "{hostId}")
       .replace("mig_x", "{migrationId}")
       .replace("pln_x", "{planId}")
-      .replace("rul_x", "{ruleId}");
+      .replace("rul_x", "{ruleId}")
+      .replace("pol_x", "{policyId}")
+      .replace("frz_x", "{freezeId}");
     const operation = body.paths[template]?.[method.toLowerCase()];
     expect(operation, `${method} ${template}`).toBeDefined();
     expect(operation?.security).toHaveLength(1);

@@ -178,6 +178,47 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     advice: "Wait for it to end, or make a new plan.",
     extra: { vmUuids },
   }),
+  shadow_plan: ({ planId, policyId }) => ({
+    title: "A shadow plan is never approved",
+    status: 409,
+    detail: `${planId} only shows what policy ${policyId} would have done.`,
+    advice: `Ask for a plan of your own with POST /v1/plans, or end the shadow with PATCH /v1/policies/${policyId} and {"shadowUntil": null}.`,
+    extra: { policyId },
+  }),
+  frozen: ({ planId, moves }) => ({
+    title: "Frozen",
+    status: 409,
+    detail: `Moves of ${planId} are frozen: ${moves.map(({ n, why }) => `move ${n} is ${why}`).join("; ")}.`,
+    advice: "Skip these moves, wait for the end of the freeze, or end it: see GET /v1/freezes.",
+    extra: { moves },
+  }),
+  outside_window: ({ planId, policyId, opensAt }) => ({
+    title: "Outside the windows of the policy",
+    status: 409,
+    detail: `${planId} was made by ${policyId}, whose windows are closed now; ${opensAt === null ? "none opens in the next 15 days" : `the next one opens at ${new Date(opensAt).toISOString()}`}.`,
+    advice: "Approve it when they are open, or ask for a plan of your own with POST /v1/plans.",
+    extra: { policyId, opensAt },
+  }),
+  needs_person: ({ planId, moves }) => ({
+    title: "Post-copy needs a person's approval",
+    status: 409,
+    detail: `Moves ${moves.join(", ")} of ${planId} permit post-copy, which no policy approves.`,
+    advice: "Approve the plan yourself, or leave these moves out.",
+    extra: { moves },
+  }),
+  name_taken: ({ what, name }) => ({
+    title: "Name is taken",
+    status: 409,
+    detail: `There is another ${what} named ${name} in this cluster.`,
+    advice: "Choose another name, or change the one there is.",
+  }),
+  changed_meanwhile: ({ what, id, version }) => ({
+    title: "It has changed meanwhile",
+    status: 412,
+    detail: version === null ? `${what} ${id} is gone.` : `${what} ${id} is at version ${version} now.`,
+    advice: "Read it again and send the change with the version that it has now.",
+    extra: { version },
+  }),
   point_of_no_return: ({ migrationId, state }) => ({
     title: "Past the point of no return",
     status: 409,
@@ -208,6 +249,7 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
 function whereToLook(what: Extract<Fault, { code: "not_found" }>["what"]): string {
   if (what === "host") return "Register the host with PUT /v1/hosts/{hostId}, or look it up in GET /v1/hosts.";
   if (what === "vm") return "VMs come with their host's inventory; GET /v1/vms lists those that are known.";
+  if (what === "policy") return "GET /v1/policies lists those that there are.";
   return `GET the list of ${what}s for the ids that exist.`;
 }
 

@@ -1,6 +1,7 @@
 // A stored plan: the advisor's content plus identity, state and who decided.
 import { z } from "zod";
 import { difference } from "./differences.ts";
+import { policyMode } from "./policy/policy.ts";
 import { planContent, planState } from "./placement/types.ts";
 
 export const plan = z
@@ -20,6 +21,10 @@ export const plan = z
     decidedAt: z.int().nullable(),
     reason: z.string().nullable(),
     endedAt: z.int().nullable(),
+    /** The policy that made it; null: somebody asked for it. */
+    policyId: z.string().nullable(),
+    /** The policy's mode that held when it was made. A `shadow` plan can never be approved. */
+    mode: policyMode.nullable(),
   })
   .meta({ id: "Plan" });
 export type Plan = z.infer<typeof plan>;

@@ -9,6 +9,7 @@ import { withRestart } from "../model/restarts.ts";
 import type { Heartbeat, HostFacts, HostInventory, VmInventory } from "../model/wire/inventory.ts";
 import type { CommandEnvelope } from "../model/wire/command.ts";
 import { pendingEnvelopes } from "./commands.ts";
+import { noteForWaiting } from "./policy-signals.ts";
 
 type Registered = { hostId: string; sequence: number; vms: number; commands: CommandEnvelope[] };
 
@@ -127,6 +128,13 @@ function isPublicHttps(url: string): boolean {
   );
 }
 
+/** Throws unless the host is one of the cluster. */
+export async function assertHostOf(deps: Deps, cluster: string, hostId: string): Promise<void> {
+  if ((await deps.store.hosts.byId(hostId))?.cluster === cluster) return;
+  const message = `no host ${hostId} in cluster ${cluster}: see GET /v1/hosts`;
+  throw new AppError({ code: "invalid_request", issues: [{ path: "hostId", message }] });
+}
+
 /** `POST /v1/hosts/{hostId}/maintenance`: begins it, or changes one that is on, which goes on since it began. */
 export async function beginMaintenance(
   deps: Deps,
@@ -148,6 +156,8 @@ export async function beginMaintenance(
     reason,
     detail: maintenance,
   });
+  if (since === now)
+    await noteForWaiting(deps, { cluster: known.cluster, type: "host.maintenance", hostId, detail: reason });
   return maintenance;
 }
 

@@ -6,10 +6,13 @@ import { buildPlan, checkPlanRequest, checkSnapshot, ENGINE_VERSION } from "../m
 import type { Snapshot } from "../model/cluster.ts";
 import type { Goal, PlanContent, PlanParameters } from "../model/placement/types.ts";
 import type { DraftPlan, Plan } from "../model/plan.ts";
+import type { LeftOut } from "../model/policy/run.ts";
+import type { PolicyMode } from "../model/policy/policy.ts";
 import type { Principal } from "../model/principal.ts";
 import { type SnapshotInput, snapshotOf } from "../model/snapshot-input.ts";
 import { DAY_MS } from "../model/units.ts";
 import { firstHops, runOf } from "../model/plan-order.ts";
+import { assertApprovable } from "./approval-guards.ts";
 import { cancelQueued } from "./runs.ts";
 import { readSnapshotWithRecent } from "./snapshots.ts";
 
@@ -19,7 +22,7 @@ const PLAN_TTL_MS = DAY_MS;
 type NewPlan = { cluster: string; goal: Goal; parameters: PlanParameters };
 
 /** A plan that is made and not stored. */
-type PlanDraft = {
+export type PlanDraft = {
   content: PlanContent;
   contentHash: string;
   inputHash: string;
@@ -31,15 +34,22 @@ type Origin = "stored" | "stated";
 
 const refusal = (issues: Issue[]) => new AppError({ code: "invalid_request", issues });
 
+/** What every plan of a stored cluster is decided on, whoever asks for it. */
+export const readPlanSnapshot = readSnapshotWithRecent;
+
+/** Decides on a stored cluster, stores nothing. `at`: the path of the input in the request, for refusals. */
+export const draftPlan = (deps: Deps, snapshot: Snapshot, input: NewPlan, at = ""): Promise<PlanDraft> =>
+  draftOf(deps, decideOn(snapshot, input, "stored", at), input);
+
 /** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
 export async function createPlan(deps: Deps, principal: Principal, input: NewPlan): Promise<Plan> {
-  const decided = decideOn(await readSnapshotWithRecent(deps, input.cluster), input, "stored");
-  return storePlan(deps, await draftOf(deps, decided, input), principal.id);
+  const decided = decideOn(await readPlanSnapshot(deps, input.cluster), input, "stored");
+  return storePlan(deps, await draftOf(deps, decided, input), principal.id, null);
 }
 
 /** The plan that `createPlan` would store now; nothing is stored. */
 export async function dryRun(deps: Deps, input: NewPlan): Promise<DraftPlan> {
-  const decided = decideOn(await readSnapshotWithRecent(deps, input.cluster), input, "stored");
+  const decided = decideOn(await readPlanSnapshot(deps, input.cluster), input, "stored");
   return shown(await draftOf(deps, decided, input));
 }
 
@@ -57,9 +67,12 @@ const shown = ({ content, contentHash, inputHash }: PlanDraft): DraftPlan => ({ 
 type Decided = { content: PlanContent; contentText: string; snapshotText: string };
 
 /** Decides. Of a large cluster memory holds the snapshot or what is stored of it, not both: only text comes back. */
-function decideOn(snapshot: Snapshot, input: NewPlan, origin: Origin): Decided {
+function decideOn(snapshot: Snapshot, input: NewPlan, origin: Origin, at = ""): Decided {
   const issues = planIssues(snapshot, input, origin);
-  if (issues.length > 0) throw refusal(issues);
+  if (issues.length > 0)
+    throw refusal(
+      issues.map(({ path, message }) => ({ path: path.startsWith("parameters") ? `${at}${path}` : path, message })),
+    );
   const content = buildPlan(snapshot, input.goal, input.parameters);
   return { content, contentText: canonicalJson(content), snapshotText: canonicalJson(snapshot) };
 }
@@ -78,7 +91,11 @@ async function draftOf(
 }
 
 /** What is wrong with the request for a plan on this snapshot, each with its path in the request. */
-function planIssues(snapshot: Snapshot, { cluster, goal, parameters }: NewPlan, origin: Origin): Issue[] {
+export function planIssues(
+  snapshot: Snapshot,
+  { cluster, goal, parameters }: NewPlan,
+  origin: Origin = "stored",
+): Issue[] {
   if (snapshot.hosts.length === 0) return [{ path: "cluster", message: `no host of ${cluster} is known` }];
   const isStated = origin === "stated";
   const ofSnapshot = checkSnapshot(snapshot, parameters, { namesMustExist: isStated });
@@ -91,35 +108,42 @@ function planIssues(snapshot: Snapshot, { cluster, goal, parameters }: NewPlan, 
   ];
 }
 
-async function storePlan(
+/** What a policy says of a plan that it made. */
+export type ByPolicy = { policyId: string; mode: PolicyMode; skipped: number[]; superseded: string[] };
+
+export async function storePlan(
   deps: Deps,
   { content, contentHash, inputHash, texts }: PlanDraft,
   createdBy: string,
+  policy: ByPolicy | null,
 ): Promise<Plan> {
   const now = deps.now();
-  const hasMoves = content.moves.length > 0;
+  // Neither a plan without moves nor one made in shadow has anything that could be approved.
+  const state = content.moves.length === 0 ? "done" : policy?.mode === "shadow" ? "expired" : "proposed";
   const plan: Plan = {
     planId: deps.newId("pln"),
-    // A plan without moves has nothing that could be approved.
-    state: hasMoves ? "proposed" : "done",
+    state,
     version: 1,
     contentHash,
     inputHash,
     content,
-    skipped: [],
+    skipped: policy?.skipped ?? [],
     createdBy,
     createdAt: now,
     expiresAt: now + PLAN_TTL_MS,
     decidedBy: null,
     decidedAt: null,
     reason: null,
-    endedAt: hasMoves ? null : now,
+    endedAt: state === "proposed" ? null : now,
+    policyId: policy?.policyId ?? null,
+    mode: policy?.mode ?? null,
   };
-  const isStored = await deps.store.plans.insert(plan, texts, {
+  const { superseded = [], ...by } = policy ?? {};
+  const isStored = await deps.store.plans.insert(plan, texts, superseded, {
     actor: createdBy,
     action: "plan.created",
     subject: plan.planId,
-    detail: { goal: content.goal, moves: content.moves.length },
+    detail: { goal: content.goal, moves: content.moves.length, ...by },
   });
   if (!isStored)
     throw refusal([
@@ -139,23 +163,29 @@ export async function readPlan(deps: Deps, planId: string): Promise<Plan> {
 
 async function readProposed(deps: Deps, planId: string): Promise<Plan> {
   const plan = await readPlan(deps, planId);
+  if (plan.mode === "shadow" && plan.policyId !== null && plan.content.moves.length > 0)
+    throw new AppError({ code: "shadow_plan", planId, policyId: plan.policyId });
   const state = plan.state === "proposed" && plan.expiresAt <= deps.now() ? "expired" : plan.state;
   if (state !== "proposed")
     throw new AppError({ code: "illegal_state", what: "Plan", id: planId, state, allowed: ["proposed"] });
   return plan;
 }
 
+/** `automatic`: a policy approves, without a person; it may leave moves out in the same step. */
+type Approval = {
+  contentHash: string;
+  reason?: string | undefined;
+  automatic?: { leftOut: readonly LeftOut[] };
+};
+
 /** Binds what was seen: the plan's content by its hash, with the limits each move carries. Makes the runs and starts them. */
-export async function approvePlan(
-  deps: Deps,
-  principal: Principal,
-  planId: string,
-  input: { contentHash: string; reason?: string | undefined },
-): Promise<Plan> {
+export async function approvePlan(deps: Deps, principal: Principal, planId: string, input: Approval): Promise<Plan> {
   const plan = await readProposed(deps, planId);
   if (input.contentHash !== plan.contentHash)
     throw new AppError({ code: "plan_changed", planId, contentHash: plan.contentHash });
-  const moves = plan.content.moves.filter((move) => !plan.skipped.includes(move.n));
+  const leftOut = input.automatic?.leftOut ?? [];
+  const skipped = sorted([...plan.skipped, ...leftOut.map(({ n }) => n)]);
+  const moves = plan.content.moves.filter((move) => !skipped.includes(move.n));
   if (moves.length === 0)
     throw new AppError({
       code: "illegal_state",
@@ -164,16 +194,21 @@ export async function approvePlan(
       state: "without moves",
       allowed: ["one with moves"],
     });
+  await assertApprovable(deps, plan, moves, input.automatic !== undefined);
   const now = deps.now();
   // A VM that is moved twice gets its second run when the first has ended.
   const runs = firstHops(moves).map((move) => runOf(plan, move, deps.newId("mig"), now));
-  const decision = { state: "approved" as const, by: principal.id, reason: input.reason ?? null, at: now };
+  const decision = { state: "approved" as const, by: principal.id, reason: input.reason ?? null, at: now, skipped };
   const entry = {
     actor: principal.id,
     action: "plan.approved",
     subject: planId,
     ...(input.reason === undefined ? {} : { reason: input.reason }),
-    detail: { contentHash: plan.contentHash, moves: moves.map((move) => move.n) },
+    detail: {
+      contentHash: plan.contentHash,
+      moves: moves.map((move) => move.n),
+      ...(leftOut.length > 0 ? { leftOut } : {}),
+    },
   };
   if ((await decide(() => deps.store.plans.decide(plan, decision, runs, entry))) === "vm-busy") {
     const vmUuids = await deps.store.migrations.busyVms(
@@ -186,6 +221,8 @@ export async function approvePlan(
   await Promise.allSettled(runs.map((run) => deps.runs.start(run.migrationId)));
   return readPlan(deps, planId);
 }
+
+const sorted = (numbers: number[]): number[] => [...new Set(numbers)].toSorted((a, b) => a - b);
 
 /** Two deciding at once: the one that comes second is told to look again. */
 async function decide<T>(act: () => Promise<T>): Promise<T> {
@@ -231,13 +268,6 @@ export async function skipMove(
     }
   } else await readProposed(deps, planId);
   const entry = { actor: principal.id, action: "move.skipped", subject: `${planId}/${n}`, reason };
-  await decide(() =>
-    deps.store.plans.setSkipped(
-      plan,
-      [...new Set([...plan.skipped, n])].toSorted((a, b) => a - b),
-      deps.now(),
-      entry,
-    ),
-  );
+  await decide(() => deps.store.plans.setSkipped(plan, sorted([...plan.skipped, n]), deps.now(), entry));
   return readPlan(deps, planId);
 }

@@ -9,6 +9,7 @@ import type { MigrationRun, RunFailure } from "../model/run.ts";
 import type { PlanParameters } from "../model/placement/types.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import { type Outcome } from "../model/wire/event.ts";
+import { heldAtStart } from "./approval-guards.ts";
 import { learn } from "./calibration.ts";
 import { cancelFor, prepareFor, startFor } from "./run-commands.ts";
 import { dispatch } from "./commands.ts";
@@ -97,7 +98,13 @@ async function claim(deps: Deps, run: MigrationRun): Promise<boolean> {
   if (!isTurnOf(run, plan, siblings)) return true;
   const running = siblings.filter((other) => other.state !== "queued" && !isEnded(other.state)).length;
   const now = deps.now();
-  const verdict = revalidate(await readSnapshot(deps, cluster), run, parameters, {
+  const snapshot = await readSnapshot(deps, cluster);
+  const held = await heldAtStart(deps, plan, run, snapshot);
+  if (held) {
+    await applySignal(deps, run.migrationId, "cancel-untouched", { failure: held });
+    return false;
+  }
+  const verdict = revalidate(snapshot, run, parameters, {
     ...contextOf(run.moveNumber, plan),
     othersRunning: running,
   });

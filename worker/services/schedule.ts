@@ -3,6 +3,7 @@ import type { Deps } from "../env.ts";
 import { DAY_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
+import { runPolicies } from "./policy-schedule.ts";
 import { retain } from "./retention.ts";
 
 /** Plans a minute whose inputs are removed: a large one has a few rows of over a megabyte. */
@@ -16,6 +17,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await deps.store.idempotency.forget(now - DAY_MS);
   // A run whose Workflow instance is missing or has given up gets a living one.
   for (const migrationId of await deps.store.migrations.active()) await deps.runs.ensure(migrationId);
+  await runPolicies(deps);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

@@ -1,7 +1,8 @@
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
 import { z } from "zod";
 import { planContent, planState } from "../model/placement/types.ts";
 import type { Plan, PlanSummary } from "../model/plan.ts";
+import { policyMode } from "../model/policy/policy.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, isUniqueViolation } from "./db.ts";
@@ -32,9 +33,11 @@ const toSummary = (row: Omit<typeof plans.$inferSelect, "content">): PlanSummary
   decidedAt: row.decidedAt,
   reason: row.reason,
   endedAt: row.endedAt,
+  policyId: row.policyId,
+  mode: row.mode === null ? null : policyMode.parse(row.mode),
 });
 
-const toPlan = (row: typeof plans.$inferSelect): Plan => {
+export const toPlan = (row: typeof plans.$inferSelect): Plan => {
   const { cluster: _, goal: __, ...summary } = toSummary(row);
   return { ...summary, content: planContent.parse(JSON.parse(readText(row.content))) };
 };
@@ -44,6 +47,13 @@ const guarded = (version: number) => sql<number>`CASE WHEN ${plans.version} = ${
 
 /** A plan in the spelling that its hashes are of. */
 export type PlanTexts = { contentText: string; snapshotText: string; engineVersion: string };
+
+/** What a policy proposed and nobody decided: it stands by it no more. */
+export const supersede = (db: Db, planIds: string[], at: number) =>
+  db
+    .update(plans)
+    .set({ state: "superseded", version: sql`${plans.version} + 1`, endedAt: at })
+    .where(and(inArray(plans.id, planIds), eq(plans.state, "proposed")));
 
 export function planStore(db: Db) {
   return {
@@ -71,6 +81,8 @@ export function planStore(db: Db) {
           decidedAt: plans.decidedAt,
           reason: plans.reason,
           endedAt: plans.endedAt,
+          policyId: plans.policyId,
+          mode: plans.mode,
         })
         .from(plans)
         .where(
@@ -86,12 +98,22 @@ export function planStore(db: Db) {
 
     /**
      * `contentText` is the canonical JSON whose SHA-256 is `plan.contentHash`; the snapshot is kept beside it if it is not
-     * too large. False, and nothing is stored: the content is too large.
+     * too large. The plans in `superseded` give way to it where nobody has decided them. False, and nothing is stored: the
+     * content is too large.
      */
-    insert: async (plan: Plan, { contentText, snapshotText, engineVersion }: PlanTexts, entry: AuditEntry) => {
+    insert: async (
+      plan: Plan,
+      { contentText, snapshotText, engineVersion }: PlanTexts,
+      superseded: string[],
+      entry: AuditEntry,
+    ) => {
       const content = storedText(contentText);
       if (content.length > CONTENT_LENGTH_MAX) return false;
+      const others = superseded.length === 0 ? [] : [supersede(db, superseded, plan.createdAt)];
       await db.batch([
+        db.insert(audit).values(auditRow(entry, plan.createdAt)),
+        // Before the new one is there.
+        ...others,
         db.insert(plans).values({
           id: plan.planId,
           cluster: plan.content.cluster,
@@ -104,9 +126,12 @@ export function planStore(db: Db) {
           createdBy: plan.createdBy,
           createdAt: plan.createdAt,
           expiresAt: plan.expiresAt,
+          skipped: JSON.stringify(plan.skipped),
+          endedAt: plan.endedAt,
+          policyId: plan.policyId,
+          mode: plan.mode,
         }),
         ...inputRows(db, plan.planId, snapshotText, engineVersion, plan.createdAt),
-        db.insert(audit).values(auditRow(entry, plan.createdAt)),
       ]);
       return true;
     },
@@ -117,7 +142,7 @@ export function planStore(db: Db) {
      */
     decide: async (
       plan: Plan,
-      decision: { state: "approved" | "rejected"; by: string; reason: string | null; at: number },
+      decision: { state: "approved" | "rejected"; by: string; reason: string | null; at: number; skipped?: number[] },
       runs: NewRun[],
       entry: AuditEntry,
     ): Promise<"done" | "vm-busy"> => {
@@ -132,6 +157,7 @@ export function planStore(db: Db) {
               decidedAt: decision.at,
               reason: decision.reason,
               endedAt: decision.state === "rejected" ? decision.at : null,
+              ...(decision.skipped ? { skipped: JSON.stringify(decision.skipped) } : {}),
             })
             .where(eq(plans.id, plan.planId)),
           ...runs.map((run) => db.insert(migrations).values(runRow(run))),

@@ -3,6 +3,8 @@
 import { sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
+export * from "./schema-policies.ts";
+
 /** Bearer tokens. Only the SHA-256 of a token is kept. */
 export const tokens = sqliteTable("tokens", {
   id: text("id").primaryKey(),
@@ -156,27 +158,39 @@ export const jobs = sqliteTable("jobs", {
 });
 
 /** A decision of the advisor. `content` is what was approved or not, byte for byte; `contentHash` is its SHA-256. */
-export const plans = sqliteTable("plans", {
-  id: text("id").primaryKey(),
-  cluster: text("cluster").notNull(),
-  goal: text("goal").notNull(),
-  state: text("state").notNull(),
-  version: integer("version").notNull(),
-  /** JSON, packed where it is long. */
-  content: text("content").notNull(),
-  contentHash: text("content_hash").notNull(),
-  /** SHA-256 of the snapshot and the parameters that the plan was made from. */
-  inputHash: text("input_hash").notNull(),
-  /** JSON array of move numbers left out before approval. */
-  skipped: text("skipped").notNull().default("[]"),
-  createdBy: text("created_by").notNull(),
-  createdAt: integer("created_at").notNull(),
-  expiresAt: integer("expires_at").notNull(),
-  decidedBy: text("decided_by"),
-  decidedAt: integer("decided_at"),
-  reason: text("reason"),
-  endedAt: integer("ended_at"),
-});
+export const plans = sqliteTable(
+  "plans",
+  {
+    id: text("id").primaryKey(),
+    cluster: text("cluster").notNull(),
+    goal: text("goal").notNull(),
+    state: text("state").notNull(),
+    version: integer("version").notNull(),
+    /** JSON, packed where it is long. */
+    content: text("content").notNull(),
+    contentHash: text("content_hash").notNull(),
+    /** SHA-256 of the snapshot and the parameters that the plan was made from. */
+    inputHash: text("input_hash").notNull(),
+    /** JSON array of move numbers left out before approval. */
+    skipped: text("skipped").notNull().default("[]"),
+    createdBy: text("created_by").notNull(),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+    decidedBy: text("decided_by"),
+    decidedAt: integer("decided_at"),
+    reason: text("reason"),
+    endedAt: integer("ended_at"),
+    /** The policy that made it; null: a person or a bot asked for it. */
+    policyId: text("policy_id"),
+    /** The policy's mode that held when it was made. `shadow`: can never be approved. */
+    mode: text("mode"),
+  },
+  (table) => [
+    index("plans_by_policy")
+      .on(table.policyId, table.createdAt)
+      .where(sql`policy_id IS NOT NULL`),
+  ],
+);
 
 /** What a plan was made from: base64 of gzipped JSON, in parts; see `plan-inputs.ts`. Kept for a time. */
 export const planInputs = sqliteTable(

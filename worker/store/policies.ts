@@ -1,0 +1,117 @@
+import { and, asc, eq, gt, sql } from "drizzle-orm";
+import { type Policy, definitionOf, policyDefinition } from "../model/policy/policy.ts";
+import type { AuditEntry } from "../model/principal.ts";
+import { auditRow } from "./audit.ts";
+import { type Db, failedGuard, isUniqueViolation } from "./db.ts";
+import { audit, policies, policyRuns } from "./schema.ts";
+
+const toPolicy = (row: typeof policies.$inferSelect): Policy => ({
+  ...policyDefinition.parse(JSON.parse(row.definition)),
+  policyId: row.id,
+  version: row.version,
+  createdBy: row.createdBy,
+  createdAt: row.createdAt,
+  updatedAt: row.updatedAt,
+  activatedAt: row.activatedAt,
+  modeSince: row.modeSince,
+  lastDueAt: row.lastDueAt,
+  lastStartedAt: row.lastStartedAt,
+});
+
+/** What an operator's change may write: the schedule's columns are left alone. */
+const columnsOf = (policy: Policy) => ({
+  cluster: policy.cluster,
+  name: policy.name,
+  enabled: policy.enabled,
+  version: policy.version,
+  definition: JSON.stringify(definitionOf(policy)),
+  updatedAt: policy.updatedAt,
+  activatedAt: policy.activatedAt,
+  modeSince: policy.modeSince,
+});
+
+export function policyStore(db: Db) {
+  return {
+    byId: async (policyId: string): Promise<Policy | null> => {
+      const row = await db.select().from(policies).where(eq(policies.id, policyId)).get();
+      return row ? toPolicy(row) : null;
+    },
+
+    /** In the order in which they were made. */
+    list: async (cluster: string | null, after: string | null, limit: number): Promise<Policy[]> =>
+      (
+        await db
+          .select()
+          .from(policies)
+          .where(
+            and(
+              cluster === null ? undefined : eq(policies.cluster, cluster),
+              after === null ? undefined : gt(policies.id, after),
+            ),
+          )
+          .orderBy(asc(policies.id))
+          .limit(limit)
+      ).map(toPolicy),
+
+    /** Those that are not paused. `unreadable`: ids of rows that no longer fit what a policy is; they do not hold up others. */
+    enabled: async (cluster: string | null): Promise<{ policies: Policy[]; unreadable: string[] }> => {
+      const rows = await db
+        .select()
+        .from(policies)
+        .where(and(eq(policies.enabled, true), cluster === null ? undefined : eq(policies.cluster, cluster)))
+        .orderBy(asc(policies.id));
+      const isReadable = (row: (typeof rows)[number]) => policyDefinition.safeParse(JSON.parse(row.definition)).success;
+      return {
+        policies: rows.filter(isReadable).map(toPolicy),
+        unreadable: rows.filter((row) => !isReadable(row)).map(({ id }) => id),
+      };
+    },
+
+    insert: async (policy: Policy, entry: AuditEntry): Promise<"done" | "name-taken"> => {
+      try {
+        await db.batch([
+          db.insert(policies).values({
+            id: policy.policyId,
+            ...columnsOf(policy),
+            createdBy: policy.createdBy,
+            createdAt: policy.createdAt,
+          }),
+          db.insert(audit).values(auditRow(entry, policy.createdAt)),
+        ]);
+        return "done";
+      } catch (error) {
+        if (isUniqueViolation(error)) return "name-taken";
+        throw error;
+      }
+    },
+
+    /** `policy.version` is the new one, one above that which was read. `changed`: another change came first, or it is gone. */
+    update: async (policy: Policy, entry: AuditEntry): Promise<"done" | "name-taken" | "changed"> => {
+      const guarded = sql<number>`CASE WHEN ${policies.version} = ${policy.version - 1} THEN ${policy.version} END`;
+      try {
+        const [changed] = await db.batch([
+          db
+            .update(policies)
+            .set({ ...columnsOf(policy), version: guarded })
+            .where(eq(policies.id, policy.policyId))
+            .returning({ id: policies.id }),
+          db.insert(audit).values(auditRow(entry, policy.updatedAt)),
+        ]);
+        return changed.length > 0 ? "done" : "changed";
+      } catch (error) {
+        if (failedGuard(error) === "policies.version") return "changed";
+        if (isUniqueViolation(error)) return "name-taken";
+        throw error;
+      }
+    },
+
+    /** Its runs go with it; its plans stay. */
+    remove: async (policyId: string, entry: AuditEntry, at: number) => {
+      await db.batch([
+        db.delete(policies).where(eq(policies.id, policyId)),
+        db.delete(policyRuns).where(eq(policyRuns.policyId, policyId)),
+        db.insert(audit).values(auditRow(entry, at)),
+      ]);
+    },
+  };
+}

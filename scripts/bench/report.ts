@@ -11,8 +11,11 @@ export type Figure = {
   historySteps?: number;
   horizon?: number;
   forecaster?: string;
-  /** Of the advisor: which day of traces, and who decided. */
+  /** Of the advisor: which day of traces, or how large a cluster, and who decided. */
   day?: string;
+  hosts?: number;
+  vms?: number;
+  strategy?: string;
   policy?: string;
   metric: string;
   value: number;

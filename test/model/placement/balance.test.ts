@@ -32,7 +32,8 @@ describe("balance", () => {
         calm: { on: "hv-03", cpuUsedCores: 1 },
       },
     });
-    expect(route(plan)).toEqual(["big to hv-03"]);
+    // 13, 5 and 1 cores become 7, 5 and 7, then 6, 6 and 7.
+    expect(route(plan)).toEqual(["big to hv-03", "small to hv-02"]);
     expect(plan.after.cpuImbalance).toBeLessThan(plan.before.cpuImbalance);
     expect(plan.moves[0]?.reasons[0]).toContain("hv-01 is at cpu 81.3 % (mean 39.6 %)");
     expect(plan.moves[0]?.notChosen).toEqual([expect.objectContaining({ hostId: "hv-02", constraint: "no-gain" })]);

@@ -1,6 +1,7 @@
 // From a snapshot to a plan: detect → propose → cost → select → schedule. Each goal begins where the one before has ended.
 import type { Snapshot } from "../cluster.ts";
-import { costingFor, type MoveCost, plannedPeers } from "./cost.ts";
+import { type Costing, costingFor, type MoveCost, plannedPeers } from "./cost.ts";
+import { imbalanceOf } from "./efficacy.ts";
 import { findingsOf } from "./findings.ts";
 import { migrationCost, withCost } from "./gain.ts";
 import { strategyFor } from "./registry.ts";
@@ -10,6 +11,7 @@ import { type Chosen, type Refused, select } from "./select.ts";
 import type { Finding, StrategyAnswer } from "./strategy.ts";
 import type { Goal, PlanContent, PlanParameters, StrategyName } from "./types.ts";
 import { createWorld } from "./create-world.ts";
+import { sentBytes } from "./volume.ts";
 import { copyWorld, place, type World } from "./world.ts";
 
 /** What came of a goal. */
@@ -42,7 +44,8 @@ export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameter
   const budget: Budget = { left: parameters.evaluationsMax };
   const goals = [{ goal, strategy: parameters.strategy }, ...parameters.next];
   const world = copyWorld(start);
-  const costOf = costs(start);
+  const costing = costingFor(snapshot, parameters);
+  const costOf = costs(start, costing);
   const chosen: Chosen[] = [];
   const stages: StageResult[] = [];
   for (const stage of goals) {
@@ -53,6 +56,7 @@ export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameter
   const scheduled = besideEachOther(
     start,
     schedule(start, chosen, ({ gain }) => gain.bundle),
+    costing,
   );
   // What no order makes possible is not done, nor counted.
   for (const { step } of scheduled.impossible) place(world, step.vm, start.hostOf[step.vm] ?? 0);
@@ -64,8 +68,18 @@ export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameter
     stages,
     scheduled,
     cutShort: budget.left <= 0,
-    bound: stages[0]?.answer.bound ?? null,
+    bound: boundAt(start, world, stages),
   };
+}
+
+/** The first goal's bound, beside what the plan reaches once it is selected and scheduled. */
+function boundAt(start: World, end: World, [first]: readonly StageResult[]): PlanContent["bound"] {
+  const bound = first?.answer.bound;
+  if (bound === undefined) return null;
+  const { metric, lowerBound } = bound;
+  const value = imbalanceOf(end);
+  const span = imbalanceOf(start) - lowerBound;
+  return { metric, value, lowerBound, gapRatio: span <= 0 ? 0 : Math.max(0, value - lowerBound) / span };
 }
 
 type StageInput = {
@@ -109,6 +123,9 @@ function runStage({ world, stage, chosen, budget, costOf }: StageInput): { stage
       means,
       costOf,
       movesMax: parameters.movesMax - chosen.length,
+      movedBytesMax:
+        (parameters.movedBytesMax ?? Number.POSITIVE_INFINITY) -
+        chosen.reduce((sum, { vm }) => sum + sentBytes(world, vm), 0),
       bundlesBefore: Math.max(0, ...chosen.map(({ gain }) => gain.bundle)),
     },
     answer.proposals,
@@ -122,9 +139,8 @@ function runStage({ world, stage, chosen, budget, costOf }: StageInput): { stage
 /**
  * The moves costed once more, with those that really run beside each: they were chosen as if as many as may run at once did.
  */
-function besideEachOther(start: World, scheduled: Schedule<Chosen>): Schedule<Chosen> {
-  const { snapshot, parameters, vms, hosts } = start;
-  const costing = costingFor(snapshot, parameters);
+function besideEachOther(start: World, scheduled: Schedule<Chosen>, costing: Costing): Schedule<Chosen> {
+  const { parameters, vms, hosts } = start;
   const again = new Map<Chosen, MoveCost>();
   for (const wave of Map.groupBy(scheduled.steps, (step) => step.wave).values()) {
     for (const step of wave) {
@@ -154,9 +170,8 @@ function besideEachOther(start: World, scheduled: Schedule<Chosen>): Schedule<Ch
 }
 
 /** Costs by VM and destination, each asked of the cost models once. */
-function costs(start: World): StageInput["costOf"] {
-  const { snapshot, parameters, vms, hosts } = start;
-  const costing = costingFor(snapshot, parameters);
+function costs(start: World, costing: Costing): StageInput["costOf"] {
+  const { parameters, vms, hosts } = start;
   const beside = plannedPeers(Math.min(vms.length, parameters.movesMax), parameters);
   const known = new Map<number, MoveCost>();
   return (vm, from, to) => {

@@ -124,9 +124,13 @@ function wouldBeHot(world: World, vm: number, host: number): Rejection {
 /** The hosts other than the chosen one, in the state before the move: what each lacks, or that it could have been taken too. */
 export function notChosenFor(world: World, vm: number, to: number): Rejection[] {
   const { asked, unasked } = askedHosts(world, [world.hostOf[vm] ?? 0, to]);
-  const objections = asked.map((host) =>
-    fits(world, vm, host) ? [lostTo(world, vm, to, host)] : arrivalRejections(world, vm, host),
-  );
+  let fitting = 0;
+  const objections = asked.map((host): Rejection[] => {
+    if (!fits(world, vm, host)) return arrivalRejections(world, vm, host);
+    fitting += 1;
+    // Those are the nearest, in this order: beyond what is listed they are only counted.
+    return fitting <= HOSTS_LISTED_MAX ? [lostTo(world, vm, to, host)] : [{ constraint: "no-gain", detail: "" }];
+  });
   return listedObjections(objections, unasked);
 }
 

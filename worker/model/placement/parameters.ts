@@ -111,6 +111,8 @@ export const planParameters = z
     postCopyPermitted: z.boolean().default(true),
     mechanisms: z.array(mechanism).min(1).max(4).optional(),
     movesMax: z.int().min(1).max(1000).default(200),
+    /** So many bytes are sent by all moves together at most: of each VM the memory that is not zero, once. */
+    movedBytesMax: z.number().positive().max(1e18).optional(),
     /** A VM that was moved less than this ago stays; twice as long for each further move within a day, 8 h at most. */
     cooldownMs: z.int().min(0).max(86_400_000).default(1_800_000),
     /** Migrations at once: out of a host, into a host, on a link of two hosts, in the cluster. */

@@ -1,10 +1,12 @@
 // From what a strategy proposes to what is worth doing: each bundle is costed, and kept where it fits and pays.
 import { fits, mayMove, rejectionsIn } from "./constraints.ts";
 import type { MoveCost } from "./cost.ts";
+import { size } from "./format.ts";
 import { gainOf, migrationCost, rateAround, whyNotPaying } from "./gain.ts";
 import type { Counted, Means } from "./score.ts";
 import type { Proposal } from "./strategy.ts";
 import type { MoveGain, Rejection } from "./types.ts";
+import { sentBytes } from "./volume.ts";
 import { place, type World } from "./world.ts";
 
 type Possible = Extract<MoveCost, { possible: true }>;
@@ -18,8 +20,9 @@ export type Selection = {
   counted: Counted;
   means: Means;
   costOf: (vm: number, from: number, to: number) => MoveCost;
-  /** How many more moves the plan may have. */
+  /** How many more moves the plan may have, and bytes that they may send. */
   movesMax: number;
+  movedBytesMax: number;
   /** Bundles of earlier goals: numbers go on from there. */
   bundlesBefore: number;
 };
@@ -31,12 +34,14 @@ export type Selection = {
 export function select(selection: Selection, proposals: readonly Proposal[]): { chosen: Chosen[]; refused: Refused[] } {
   const chosen: Chosen[] = [];
   const refused: Refused[] = [];
+  const kept = new Set<number>();
   let waiting = [...Map.groupBy(proposals, ({ bundle }) => bundle).values()];
   const tryAll = (bundles: Proposal[][]): Proposal[][] => {
     const blocked: Proposal[][] = [];
     for (const bundle of bundles) {
-      const taken = tryBundle(selection, bundle, selection.bundlesBefore + 1 + chosenBundles(chosen), chosen.length);
+      const taken = tryBundle(selection, bundle, selection.bundlesBefore + 1 + kept.size, chosen);
       chosen.push(...taken.chosen);
+      for (const { gain } of taken.chosen) kept.add(gain.bundle);
       if (taken.isBlocked) blocked.push(bundle);
       else refused.push(...taken.refused);
     }
@@ -51,19 +56,23 @@ export function select(selection: Selection, proposals: readonly Proposal[]): { 
   return { chosen, refused };
 }
 
-const chosenBundles = (chosen: readonly Chosen[]): number => new Set(chosen.map(({ gain }) => gain.bundle)).size;
-
 /** `isBlocked`: a hard constraint is against it in this state. */
 type Attempt = { chosen: Chosen[]; refused: Refused[]; isBlocked: boolean };
 
-function tryBundle(selection: Selection, bundle: readonly Proposal[], number: number, already: number): Attempt {
-  const { world, counted, means, movesMax } = selection;
+function tryBundle(
+  selection: Selection,
+  bundle: readonly Proposal[],
+  number: number,
+  already: readonly Chosen[],
+): Attempt {
+  const { world, counted, means } = selection;
   const all = (rejections: Rejection[], isBlocked = false): Attempt => ({
     isBlocked,
     chosen: [],
     refused: bundle.map(({ vm }) => ({ vm, rejections })),
   });
-  if (already + bundle.length > movesMax) return all([movesMaxReached(movesMax)]);
+  const full = whyFull(selection, bundle, already);
+  if (full !== null) return all([full]);
   const origins = bundle.map(({ vm }) => world.hostOf[vm] ?? 0);
   const touched = new Set([...origins, ...bundle.map(({ to }) => to)]);
   const vms = bundle.map(({ vm }) => vm);
@@ -117,7 +126,21 @@ export function placeAll(
   return null;
 }
 
-function movesMaxReached(movesMax: number): Rejection {
-  const detail = `the plan has its ${movesMax} moves: raise movesMax or plan again once they are done.`;
-  return { constraint: "moves-max", detail, required: movesMax + 1, available: movesMax, unit: "moves" };
+/** That the plan has all the moves, or bytes, that it may have; null: there is room for these. */
+function whyFull(
+  { world, movesMax, movedBytesMax }: Selection,
+  bundle: readonly Proposal[],
+  already: readonly Chosen[],
+): Rejection | null {
+  const constraint = "moves-max";
+  if (already.length + bundle.length > movesMax) {
+    const detail = `the plan has its ${movesMax} moves: raise movesMax or plan again once they are done.`;
+    return { constraint, detail, required: movesMax + 1, available: movesMax, unit: "moves" };
+  }
+  if (movedBytesMax === Number.POSITIVE_INFINITY) return null;
+  const bytesOf = (moves: readonly Proposal[]): number => moves.reduce((sum, { vm }) => sum + sentBytes(world, vm), 0);
+  const [sent, more] = [bytesOf(already), bytesOf(bundle)];
+  if (sent + more <= movedBytesMax) return null;
+  const detail = `the plan sends ${size(sent)} of the ${size(movedBytesMax)} that it may, and this would send ${size(more)} more: raise movedBytesMax or plan again once the others are done.`;
+  return { constraint, detail, required: sent + more, available: movedBytesMax, unit: "bytes" };
 }

@@ -48,7 +48,11 @@ const changesFor: Partial<Record<Rejection["constraint"], Changes>> = {
   "network-peak": higherPeak,
   hugepages: morePages,
   cooldown: waiting,
-  "moves-max": ({ world: { parameters } }) => {
+  "moves-max": ({ world: { parameters } }, { unit, required = 0 }) => {
+    if (unit === "bytes")
+      return [
+        { kind: "parameters", set: { movedBytesMax: required }, change: `raise movedBytesMax to ${size(required)}` },
+      ];
     const movesMax = parameters.movesMax + 1;
     return movesMax > 1000
       ? []

@@ -1,5 +1,5 @@
 // How even a cluster could be at best: a lower bound that no placement beats, whatever its rules.
-import { meansOf } from "./state.ts";
+import { meansOf, termsOf } from "./state.ts";
 import type { SearchInput } from "./types.ts";
 
 /**
@@ -9,16 +9,14 @@ import type { SearchInput } from "./types.ts";
  * at best in proportion to the capacities, which adds E² / Σ capacity² (Cauchy-Schwarz) for an excess of E.
  */
 export function imbalanceBound(input: SearchInput): number {
-  const { resources, weights, committed } = input;
+  const { resources, weights } = input;
   const means = meansOf(input);
   const fixed = fixedLoads(input);
   let total = 0;
-  let weight = 0;
   for (let r = 0; r < resources; r++) {
-    weight += weights[r] ?? 0;
     total += (weights[r] ?? 0) * boundOf(input, fixed, r, means[r] ?? 0);
   }
-  const terms = weight * committed.length;
+  const terms = termsOf(input);
   return terms > 0 ? Math.sqrt(total / terms) : 0;
 }
 

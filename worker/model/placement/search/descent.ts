@@ -5,7 +5,7 @@ import { findPartners } from "./partners.ts";
 import type { SearchState } from "./state.ts";
 
 /** Partners with which swaps are tried: each has a few hundred. */
-const SWAP_PARTNERS = 10;
+const SWAP_PARTNERS = 8;
 
 /** Exchanges until none gains; `done` is asked after each whether to stop. `only`: start from these hosts. */
 export function descend(state: SearchState, limits: Limits, done: () => boolean, only?: readonly number[]): void {

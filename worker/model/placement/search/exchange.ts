@@ -102,14 +102,14 @@ function trySwaps(state: SearchState, best: Exchange, host: number, partner: num
   for (let index = 0; index < own.length; index++) {
     const out = own[index] ?? 0;
     limits.evaluationsLeft--;
-    // No exchange gains more than what skews both hosts, less what its bytes cost.
+    // No exchange gains more than what skews both hosts, less its bytes. That the other may save some is left to moves.
     if (skews - limits.pricePerByte * (state.moveBytes[out] ?? 0) <= best.gain && isHome(state, out)) continue;
-    swapsOf(state, best, out, state.scratch.outs[index] ?? 0, partner, limits);
+    trySwapsOf(state, best, out, state.scratch.outs[index] ?? 0, partner, limits);
   }
 }
 
-/** The best swap of one VM, which gains `alone` by itself, with any of the partner's. */
-function swapsOf(
+/** `alone`: what the VM gains by moving without another coming back. */
+function trySwapsOf(
   state: SearchState,
   best: Exchange,
   out: number,
@@ -117,15 +117,16 @@ function swapsOf(
   partner: number,
   limits: Limits,
 ): void {
-  const { resources, input, residents, scratch } = state;
-  const others = residents[partner] ?? [];
+  const { resources } = state;
+  const { demand } = state.input;
+  const { backs } = state.scratch;
+  const others = state.residents[partner] ?? [];
   const passing = passingOf(state, out, best.host, partner);
   limits.evaluationsLeft -= others.length;
   for (let index = 0; index < others.length; index++) {
     const back = others[index] ?? 0;
-    let gain = alone + (scratch.backs[index] ?? 0);
-    for (let r = 0, of = back * resources; r < resources; r++, of++)
-      gain += (passing[r] ?? 0) * (input.demand[of] ?? 0);
+    let gain = alone + (backs[index] ?? 0);
+    for (let r = 0, of = back * resources; r < resources; r++, of++) gain += (passing[r] ?? 0) * (demand[of] ?? 0);
     if (gain <= best.gain || !swappable(state, out, back, best.host, partner, limits)) continue;
     best.partner = partner;
     best.out = out;

@@ -4,17 +4,6 @@ import type { Limits } from "./exchange.ts";
 import { makeMove } from "./state.ts";
 import type { SearchState } from "./state.ts";
 
-/** A seeded generator of numbers from 0 to 1 (mulberry32). */
-export function random(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** Hosts that a VM which leaves is tried on. */
 const TRIES = 8;
 

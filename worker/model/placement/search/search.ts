@@ -5,7 +5,8 @@ import { imbalanceBound } from "./bound.ts";
 import { descend } from "./descent.ts";
 import type { Limits } from "./exchange.ts";
 import { climb } from "./greedy.ts";
-import { kick, random } from "./kick.ts";
+import { randomOf } from "../../forecast/random.ts";
+import { kick } from "./kick.ts";
 import { imbalanceOf, rollBack, stateOf, totalAt } from "./state.ts";
 import type { SearchState } from "./state.ts";
 import { returnHome } from "./trim.ts";
@@ -13,13 +14,19 @@ import { SEARCH_DEFAULTS } from "./types.ts";
 import type { FoundMove, SearchInput, SearchOptions, SearchResult } from "./types.ts";
 
 /** By what the price of a byte falls from step to step, and how often before it is nothing. */
-const PRICE_STEP = 0.5;
+const PRICE_STEP = 0.35;
 const PRICE_STEPS = 16;
+/** After so many steps without a move the price falls to nothing at once. */
+const IDLE_STEPS = 2;
+/** Imbalances that differ by so little, squared, are the same: sums are floating point. */
+const SAME_RATIO = 1e-9;
+/** A perturbation that brings less than this share is no reason to try more of them. */
+const KICK_RATIO = 0.001;
 
 /** The best placement so far: where it is in the journal, what it leaves unbalanced, what it costs. */
 type Best = { length: number; total: number; movedBytes: number };
 
-export type Search = {
+type Search = {
   state: SearchState;
   options: SearchOptions;
   limits: Limits;
@@ -74,15 +81,16 @@ function cheapestOf({ input, moveBytes }: SearchState): number {
   return Number.isFinite(least) ? least : 0;
 }
 
-/** Remembers the placement of the moment if it is the best so far. */
-export function note({ state, target, best }: Search): boolean {
+/** Remembers the placement of the moment if it is the best so far: evener, or as even for fewer bytes. */
+function note({ state, target, best }: Search): void {
   const left = Math.max(state.total, target);
-  const bestLeft = Math.max(best.total, target);
-  if (left > bestLeft || (left === bestLeft && state.movedBytes >= best.movedBytes)) return false;
+  const before = Math.max(best.total, target);
+  const noise = SAME_RATIO * before;
+  if (left > before + noise) return;
+  if (left >= before - noise && state.movedBytes >= best.movedBytes) return;
   best.length = state.journal.length;
   best.total = state.total;
   best.movedBytes = state.movedBytes;
-  return true;
 }
 
 /** The steepest moves one by one, then whatever pays, at ever lower prices, until the cluster is even enough. */
@@ -92,28 +100,37 @@ function lowerPrices(search: Search): void {
     note(search);
     return state.total <= target;
   };
-  const first = climb(state, limits, 0, () => {
-    note(search);
+  const one = (): boolean => {
+    done();
     return true;
-  });
-  limits.pricePerByte = first * PRICE_STEP;
-  for (let step = 0; step <= PRICE_STEPS && state.total > target && limits.evaluationsLeft > 0; step++) {
+  };
+  limits.pricePerByte = climb(state, limits, 0, one) * PRICE_STEP;
+  for (let idle = 0, step = 1; state.total > target && limits.evaluationsLeft > 0; step++) {
+    const { length } = state.journal;
     climb(state, limits, limits.pricePerByte, done);
     descend(state, limits, done);
-    limits.pricePerByte *= step === PRICE_STEPS - 1 ? 0 : PRICE_STEP;
+    if (limits.pricePerByte === 0) return;
+    idle = state.journal.length === length ? idle + 1 : 0;
+    const last = step >= PRICE_STEPS || idle >= IDLE_STEPS || isSpent(state, limits);
+    limits.pricePerByte *= last ? 0 : PRICE_STEP;
   }
 }
+
+/** No VM more may leave its home: only what saves bytes or costs none is left. */
+const isSpent = ({ movedBytes, movedVms }: SearchState, { cheapestBytes, movedBytesMax, movesMax }: Limits): boolean =>
+  movedBytes + cheapestBytes > movedBytesMax || movedVms >= movesMax;
 
 /** Takes needless moves back; then perturbs, descends again and keeps what is better, until nothing is for long. */
 function refine(search: Search): void {
   const { state, limits, target, best, options } = search;
-  const draw = random(options.seed);
+  const draw = randomOf(options.seed);
   const done = (): boolean => {
     note(search);
     return state.total <= target;
   };
-  const trim = (): void => returnHome(state, limits, Math.max(target, best.total), () => note(search));
-  trim();
+  const trim = (since: number): void =>
+    returnHome(state, limits, Math.max(target, best.total), since, () => note(search));
+  trim(0);
   for (let failed = 0; failed < options.kicksMax && limits.evaluationsLeft > 0; failed++) {
     rollBack(state, best.length);
     const touched = kick(state, limits, draw, state.total <= target);
@@ -121,8 +138,9 @@ function refine(search: Search): void {
     const before = best.length;
     const { total, movedBytes } = best;
     descend(state, limits, done, touched);
-    trim();
-    if (best.length !== before || best.total !== total || best.movedBytes !== movedBytes) failed = -1;
+    trim(before);
+    const evener = Math.max(best.total, target) < (1 - KICK_RATIO) * total;
+    if (evener || best.movedBytes < (1 - KICK_RATIO) * movedBytes) failed = -1;
   }
 }
 

@@ -26,8 +26,9 @@ export type SearchState = {
   place: Int32Array;
   /** By how much the squared imbalance of its host falls when a movable VM leaves it. */
   leaving: Float64Array;
-  /** Sum of `skew`. */
+  /** Sum of `skew`, and by what it is divided for the mean. */
   total: number;
+  terms: number;
   movedBytes: number;
   movedVms: number;
   /** Moves made since the start, in order; a VM may be in it several times. */
@@ -90,6 +91,7 @@ export function stateOf(input: SearchInput): SearchState {
     hostOf: hostOf.slice(),
     moveBytes: input.moveBytes ?? vmBytes,
     total: 0,
+    terms: termsOf(input),
     movedBytes: 0,
     movedVms: 0,
     journal: [],
@@ -181,11 +183,24 @@ export function rollBack(state: SearchState, length: number): void {
 
 /** Root of the weighted mean, over hosts and resources, of squared deviations from the cluster's mean load. */
 export function imbalanceOf(state: SearchState): number {
-  const terms = termsOf(state);
+  const { terms } = state;
   return terms > 0 ? Math.sqrt(Math.max(0, state.total) / terms) : 0;
 }
 
 /** The `total` at which the imbalance is so much. */
-export const totalAt = (state: SearchState, imbalance: number): number => imbalance ** 2 * termsOf(state);
+export const totalAt = (state: SearchState, imbalance: number): number => imbalance ** 2 * state.terms;
 
-const termsOf = ({ input, hosts }: SearchState): number => hosts * input.weights.reduce((sum, of) => sum + of, 0);
+/**
+ * By what the sum of weighted squares is divided for the mean: hosts of which something is known, times what all that is known
+ * of one weighs. Where hosts differ in that, the most that any has: the mean is then rather too low than too high.
+ */
+export function termsOf({ resources, capacity, weights, committed }: SearchInput): number {
+  let [known, heaviest] = [0, 0];
+  for (let host = 0; host < committed.length; host++) {
+    let weight = 0;
+    for (let r = 0; r < resources; r++) if ((capacity[host * resources + r] ?? 0) > 0) weight += weights[r] ?? 0;
+    if (weight > 0) known += 1;
+    heaviest = Math.max(heaviest, weight);
+  }
+  return known * heaviest;
+}

@@ -4,10 +4,25 @@ import type { Limits } from "./exchange.ts";
 import { makeMove, skewChange } from "./state.ts";
 import type { SearchState } from "./state.ts";
 
-/** Returns moved VMs to where they were, the dearest first, as long as the squared imbalance stays within `totalMax`; `made` is called after each. */
-export function returnHome(state: SearchState, limits: Limits, totalMax: number, made: () => void): void {
-  const { input, hostOf, moveBytes } = state;
-  const away = [...new Set(state.journal.map(({ vm }) => vm))]
+/**
+ * Returns moved VMs to where they were, the dearest first, as long as the squared imbalance stays within `totalMax`; `made`
+ * is called after each. Looks at the hosts that the journal has from `since` on.
+ */
+export function returnHome(
+  state: SearchState,
+  limits: Limits,
+  totalMax: number,
+  since: number,
+  made: () => void,
+): void {
+  const { input, hostOf, moveBytes, residents, journal } = state;
+  const hosts = new Set<number>();
+  for (let at = since; at < journal.length; at++) {
+    const move = journal[at];
+    if (move !== undefined) hosts.add(move.from).add(move.to);
+  }
+  const away = [...hosts]
+    .flatMap((host) => residents[host] ?? [])
     .filter((vm) => hostOf[vm] !== input.hostOf[vm])
     .toSorted((a, b) => (moveBytes[b] ?? 0) - (moveBytes[a] ?? 0) || a - b);
   for (const vm of away) {

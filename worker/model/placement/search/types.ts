@@ -8,7 +8,10 @@ export type PlacementRules = {
    * Memory, and loads under `usedMax`, are checked by the search itself.
    */
   fits: (vm: number, host: number, without: number) => boolean;
-  /** Told of every move that the search makes or takes back, so that `fits` can answer for the placement of the moment. */
+  /**
+   * Told of every move that the search makes or takes back, so that `fits` can answer for the placement of the moment; in the
+   * end, of the moves that lead to the answer.
+   */
   moved?: (vm: number, from: number, to: number) => void;
 };
 
@@ -54,7 +57,7 @@ export type SearchOptions = {
 };
 
 export const SEARCH_DEFAULTS: SearchOptions = {
-  evaluationsMax: 3_000_000,
+  evaluationsMax: 100_000_000,
   seed: 1,
   remainRatio: 0.04,
   movedBytesMax: Infinity,

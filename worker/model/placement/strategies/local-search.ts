@@ -3,9 +3,10 @@ import { fits, mayMove } from "../constraints.ts";
 import { imbalanceOf } from "../efficacy.ts";
 import { whyStuck } from "../explain.ts";
 import { counted, deviation, percent, ratio, size } from "../format.ts";
-import { type Means, unevennessOf, weightsOf } from "../score.ts";
+import { type Means, weightsOf } from "../score.ts";
 import { searchBalance } from "../search/search.ts";
 import type { FoundMove, SearchInput, SearchResult } from "../search/types.ts";
+import { sequenced } from "../sequence.ts";
 import type { Finding, Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
 import {
   arrive,
@@ -21,6 +22,7 @@ import {
   vmAt,
   type World,
 } from "../world.ts";
+import { sentBytes } from "../volume.ts";
 
 export const localSearch: Strategy = {
   name: "local-search",
@@ -40,6 +42,7 @@ export const localSearch: Strategy = {
       seed: world.parameters.seed,
       evaluationsMax: world.parameters.evaluationsMax,
       movesMax: world.parameters.movesMax,
+      movedBytesMax: world.parameters.movedBytesMax ?? Number.POSITIVE_INFINITY,
     });
     // The search told the world of its moves: back to where it began.
     for (const { vm, from } of found.moves) place(world, vm, from);
@@ -78,9 +81,7 @@ function searchInputOf({ world, fixed }: StrategyInput): SearchInput {
     committedMax: world.ceiling,
     demand: world.demand,
     vmBytes: world.vmBytes,
-    moveBytes: Float64Array.from(world.vms, ({ memoryBytes, load }) =>
-      Math.min(memoryBytes, load.memoryNonzeroBytes ?? memoryBytes),
-    ),
+    moveBytes: Float64Array.from(world.vms, (_, vm) => sentBytes(world, vm)),
     hostOf: world.hostOf.slice(),
     movable: Uint8Array.from(world.vms, (_, vm) =>
       world.cpuKnown[vm] === 1 && !fixed.has(vm) && mayMove(world, vm) ? 1 : 0,
@@ -102,13 +103,14 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
   const { world } = input;
   const { imbalanceBefore, imbalance, bound } = found;
   const span = imbalanceBefore - bound;
-  const ordered = bySteepness(input, found.moves);
-  const proposals = ordered.map((move, index) => proposalOf(input, move, index, found));
+  const proposals = sequenced(input, found.moves).flatMap((bundle, index) =>
+    bundle.map((move) => proposalOf(input, move, index, found)),
+  );
   const leaving = new Set(found.moves.map(({ from }) => from));
-  const stuckHosts = hot.filter(({ host }) => !leaving.has(host));
+  const stuckHosts = hot.map(({ host }) => host).filter((host) => !leaving.has(host));
   return {
     proposals,
-    stuck: stuckHosts.flatMap(({ host }) => stuckOn(input, host)),
+    stuck: stuckOn(input, stuckHosts),
     seen: [`imbalance ${deviation(imbalanceBefore)}; no placement is below ${deviation(bound)}.`],
     idle:
       hot.length === 0
@@ -123,30 +125,22 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
   };
 }
 
-/** VMs of a host that stays hot, the busiest first: why none of them leaves. */
-function stuckOn({ world, fixed, obstacleOf }: StrategyInput, host: number): StrategyAnswer["stuck"] {
-  const vms = [...(world.vmsOn[host] ?? [])].filter((vm) => !fixed.has(vm));
-  const busiest = vms.sort(
-    (a, b) => (world.demand[b * RESOURCES + CPU] ?? 0) - (world.demand[a * RESOURCES + CPU] ?? 0) || a - b,
-  );
-  return busiest.map((vm) => ({ vm, rejections: whyStuck(world, vm, (to) => obstacleOf(vm, to)) }));
-}
+/** So many VMs of hosts that stay hot are told of, and so many hosts are asked whether a mechanism gets one there. */
+const STUCK_MAX = 100;
+const OBSTACLES_ASKED_MAX = 1;
 
-type Valued = FoundMove & { gain: number; bytes: number };
-
-/** The moves that even out most for their bytes first, each valued as if it were made alone. */
-function bySteepness({ world, means }: StrategyInput, moves: readonly FoundMove[]): Valued[] {
-  const weights = weightsOf(world.parameters);
-  const both = (a: number, b: number): number =>
-    unevennessOf(world, a, means, weights) + unevennessOf(world, b, means, weights);
-  const valued = moves.map((move): Valued => {
-    const before = both(move.from, move.to);
-    place(world, move.vm, move.to);
-    const gain = before - both(move.from, move.to);
-    place(world, move.vm, move.from);
-    return { ...move, gain, bytes: vmAt(world, move.vm).memoryBytes };
-  });
-  return valued.sort((a, b) => b.gain / b.bytes - a.gain / a.bytes || a.vm - b.vm);
+/** VMs of hosts that stay hot, the busiest first: why none of them leaves. */
+function stuckOn({ world, fixed, obstacleOf }: StrategyInput, hosts: readonly number[]): StrategyAnswer["stuck"] {
+  const cpu = (vm: number): number => world.demand[vm * RESOURCES + CPU] ?? 0;
+  return hosts
+    .flatMap((host) => [...(world.vmsOn[host] ?? [])].sort((a, b) => cpu(b) - cpu(a) || a - b))
+    .filter((vm) => !fixed.has(vm))
+    .slice(0, STUCK_MAX)
+    .map((vm) => {
+      let asked = 0;
+      const rejections = whyStuck(world, vm, (to) => (asked++ < OBSTACLES_ASKED_MAX ? obstacleOf(vm, to) : null));
+      return { vm, rejections };
+    });
 }
 
 function proposalOf(

@@ -2,16 +2,19 @@
 // stderr.
 import { parseArgs } from "node:util";
 import { forecastSections } from "./bench/advisor/forecast-section.ts";
+import { balanceSection } from "./bench/advisor/balance/section.ts";
 import { planetlabSection } from "./bench/advisor/planetlab/section.ts";
 import { say, type Section } from "./bench/advisor/section.ts";
 
-const SECTIONS: readonly Section[] = [planetlabSection, ...forecastSections];
+const SECTIONS: readonly Section[] = [planetlabSection, balanceSection, ...forecastSections];
 const CASES = SECTIONS.flatMap(({ cases }) => cases);
 
 const HELP = `usage: npm run bench:advisor -- [options]
 
   --planetlab DIR  folder of the PlanetLab traces, one folder or .tar.gz a day (20110303, …)
   --day DAY        only this day of them; may be given several times
+  --hosts N,N      sizes of generated clusters (balance: 10,100,1000; speed: 100,1000)
+  --seed N         of generated clusters; 1 unless given
   --case NAME      only the section of this case; may be given several times
   --help           this text
 
@@ -22,6 +25,8 @@ const { values } = parseArgs({
     planetlab: { type: "string" },
     day: { type: "string", multiple: true, default: [] },
     case: { type: "string", multiple: true, default: [] },
+    hosts: { type: "string", default: "" },
+    seed: { type: "string", default: "1" },
     help: { type: "boolean" },
   },
 });
@@ -34,6 +39,20 @@ if (unknown.length > 0) {
   say(`no such case: ${unknown.join(", ")}; there are ${CASES.join(", ")}`);
   process.exit(2);
 }
-const options = { days: values.day, ...(values.planetlab !== undefined && { planetlab: values.planetlab }) };
+const hosts = values.hosts
+  .split(",")
+  .filter((text) => text !== "")
+  .map(Number);
+const seed = Number(values.seed);
+if ([...hosts, seed].some((value) => !Number.isInteger(value) || value < 1)) {
+  say("--hosts and --seed take whole numbers from 1 on");
+  process.exit(2);
+}
+const options = {
+  hosts,
+  seed,
+  days: values.day,
+  ...(values.planetlab !== undefined && { planetlab: values.planetlab }),
+};
 for (const { cases, run } of SECTIONS)
   if (values.case.length === 0 || cases.some((name) => values.case.includes(name))) await run(options);

@@ -255,7 +255,7 @@ describe.each(peers)("$name", (peer) => {
     run.hostOf.forEach((host, vm) => {
       committed[host] = (committed[host] ?? 0) + (flat.vmBytes[vm] ?? 0);
     });
-    const pinned = flat.hostOf.map((_, vm) => vm).filter((vm) => flat.movable[vm] === 0);
+    const pinned = [...flat.hostOf.keys()].filter((vm) => flat.movable[vm] === 0);
     expect(pinned.map((vm) => run.hostOf[vm])).toEqual(pinned.map((vm) => flat.hostOf[vm]));
     committed.forEach((bytes, host) => expect(bytes).toBeLessThanOrEqual(flat.committedMax[host] ?? 0));
   });

@@ -2,6 +2,7 @@
 import type { Snapshot, SnapshotVm } from "../../../../worker/model/cluster.ts";
 import type { PlacementRule } from "../../../../worker/model/placement/rules.ts";
 import type { PlacementRules, SearchInput } from "../../../../worker/model/placement/search/types.ts";
+import { sentBytes } from "./drover.ts";
 import { committedOn, MEMORY_RESERVE_RATIO } from "./generate.ts";
 
 export const CPU = 0;
@@ -53,7 +54,7 @@ export function flatten(snapshot: Snapshot): Flat {
     committed: Float64Array.from(hosts.map(committedOn)),
     committedMax: Float64Array.from(hosts.map(({ memoryBytes }) => memoryBytes * (1 - MEMORY_RESERVE_RATIO))),
     vmBytes: Float64Array.from(vms.map(({ vm }) => vm.memoryBytes + (vm.overheadBytes ?? 0))),
-    moveBytes: Float64Array.from(vms.map(({ vm }) => vm.memoryBytes)),
+    moveBytes: Float64Array.from(vms.map(({ vm }) => sentBytes(vm))),
     hostOf: Int32Array.from(vms.map(({ host }) => host)),
     movable: Uint8Array.from(vms.map(({ vm }) => Number(vm.pinned !== true && vm.blockers === undefined))),
     hosts: hosts.length,

@@ -7,7 +7,6 @@ const COLUMNS: [heading: string, metric: string, render: (value: number) => stri
   ["moves", "moves", (value) => value.toFixed(0)],
   ["GiB", "movedBytes", (value) => (value / 2 ** 30).toFixed(0)],
   ["CPU ms", "cpuMs", (value) => value.toFixed(0)],
-  ["cpu+mem", "imbalanceCpuMemory", (value) => value.toFixed(4)],
   ["watcher", "watcherDeviation", (value) => value.toFixed(3)],
   ["pve", "pveImbalance", (value) => value.toFixed(4)],
   ["cloudstack", "cloudstackImbalance", (value) => value.toFixed(3)],

@@ -45,7 +45,7 @@ function byLoad(a: Averages, b: Averages, thresholds: Thresholds): number {
 /** The busiest VM first; of those within three times of each other the one with the most memory. */
 function byUse(world: World, host: number) {
   const cpu = (vm: number): number => 100 * shareOf(world, vm, host, CPU);
-  const bytes = (vm: number): number => world.flat.moveBytes?.[vm] ?? 0;
+  const bytes = (vm: number): number => world.flat.vmBytes[vm] ?? 0;
   return (a: number, b: number): number => (nearlyEqual(cpu(a), cpu(b), 3) ? bytes(b) - bytes(a) : cpu(b) - cpu(a));
 }
 

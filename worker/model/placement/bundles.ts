@@ -1,5 +1,5 @@
 // Bundles of moves as strategies weigh them, by the same figures as the selection does afterwards.
-import { gainOf, rateAround, whyNotPaying } from "./gain.ts";
+import { gainOf, rateAround, whyNotPaying, withCost } from "./gain.ts";
 import { placeAll } from "./select.ts";
 import type { StrategyInput } from "./strategy.ts";
 import type { MoveGain, Rejection } from "./types.ts";
@@ -38,12 +38,16 @@ export const originsOf = (world: World, moves: readonly BundleMove[]): number[] 
 export const placeBundle = (world: World, moves: readonly BundleMove[]): Rejection[] | null =>
   placeAll(world, moves, originsOf(world, moves));
 
+type IsFine = (world: World) => boolean;
+
 /** What the moves would bring together; null: one does not fit, no mechanism makes it, or `isFine` is against the state. */
-export function weigh(
-  input: StrategyInput,
-  moves: readonly BundleMove[],
-  isFine: (world: World) => boolean = () => true,
-): Weighed | null {
+export function weigh(input: StrategyInput, moves: readonly BundleMove[], isFine: IsFine = () => true): Weighed | null {
+  const gross = grossOf(input, moves, isFine);
+  return gross === null ? null : withCosts(input, gross);
+}
+
+/** The same as if migrations cost nothing: the cost models are not asked. */
+export function grossOf(input: StrategyInput, moves: readonly BundleMove[], isFine: IsFine): Weighed | null {
   const { world, counted, means } = input;
   const origins = originsOf(world, moves);
   const touched = new Set([...origins, ...moves.map(({ to }) => to)]);
@@ -55,14 +59,19 @@ export function weigh(
   const fine = isFine(world);
   moves.forEach(({ vm }, index) => place(world, vm, origins[index] ?? 0));
   if (!fine) return null;
+  const gain = gainOf(before, after, 0, { bundle: 1, mandatory: false }, world.parameters);
+  return { moves: [...moves], gain };
+}
+
+/** The same with what its migrations cost; null: no mechanism makes one of them. */
+export function withCosts(input: StrategyInput, { moves, gain }: Weighed): Weighed | null {
   let cost = 0;
   for (const { vm, to } of moves) {
     const one = input.costOf(vm, to);
     if (one === null) return null;
     cost += one;
   }
-  const gain = gainOf(before, after, cost, { bundle: 1, mandatory: false }, world.parameters);
-  return { moves: [...moves], gain };
+  return { moves, gain: withCost(gain, cost) };
 }
 
 export const pays = (gain: MoveGain, { parameters }: World): boolean => whyNotPaying(gain, "", parameters) === null;

@@ -2,7 +2,7 @@
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import { usablePoints } from "../migration/dirty-curve.ts";
 import type { Learned } from "../migration/estimate.ts";
-import { estimateMigration } from "../migration/index.ts";
+import { estimateMigration, roughEstimate } from "../migration/index.ts";
 import type { EstimateAnswer, EstimateInput, MechanismEstimate } from "../migration/types.ts";
 import type { MigrationParameters } from "../wire/command.ts";
 import type { Disk, PowerModel } from "../wire/inventory.ts";
@@ -133,30 +133,45 @@ export type MoveCost =
  * Costs moves of one plan. `beside`: moves of the same plan that run beside it; the migrations that run now on either host
  * are added. Moves that look alike to the cost models are estimated once.
  */
+type Judged = Pick<EstimateAnswer, "estimates" | "recommended">;
+
 export type Costing = (vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost, beside: number) => MoveCost;
 
-export function costingFor(snapshot: Snapshot, parameters: PlanParameters): Costing {
-  const answers = new Map<string, EstimateAnswer>();
+export function costingFor(
+  snapshot: Snapshot,
+  parameters: PlanParameters,
+  estimate: (input: EstimateInput, learned: Learned | null) => Judged = estimateMigration,
+): Costing {
+  const answers = new Map<string, Judged>();
+  const learned = learnedIn(snapshot);
   return (vm, from, to, beside) => {
     const ends = [from.hostId, to.hostId];
     const running = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
     const input = estimateInputFor(snapshot, vm, from, to, parameters, running.length + beside);
     const key = JSON.stringify(input);
-    const answer = answers.get(key) ?? estimateMigration(input, learnedIn(snapshot));
+    const answer = answers.get(key) ?? estimate(input, learned);
     answers.set(key, answer);
-    const { recommended } = answer;
-    const estimate = answer.estimates.find(({ mechanism }) => mechanism === recommended?.mechanism);
-    return recommended === null || estimate === undefined
-      ? { possible: false, rejection: noMechanism(vm, to, answer) }
-      : { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
+    return costIn(answer, vm, to);
   };
 }
+
+function costIn(answer: Judged, vm: SnapshotVm, to: SnapshotHost): MoveCost {
+  const { recommended } = answer;
+  const estimate = answer.estimates.find(({ mechanism }) => mechanism === recommended?.mechanism);
+  return recommended === null || estimate === undefined
+    ? { possible: false, rejection: noMechanism(vm, to, answer) }
+    : { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
+}
+
+/** The same by the median course alone: for weighing many moves, of which the chosen ones are costed in full. */
+export const roughCostingFor = (snapshot: Snapshot, parameters: PlanParameters): Costing =>
+  costingFor(snapshot, parameters, roughEstimate);
 
 /** Moves of a plan that may run beside each one. */
 export const plannedPeers = (moves: number, { concurrencyPerHost, concurrencyPerCluster }: PlanParameters): number =>
   Math.max(0, Math.min(moves, concurrencyPerHost, concurrencyPerCluster) - 1);
 
-function noMechanism(vm: SnapshotVm, to: SnapshotHost, answer: EstimateAnswer): Rejection {
+function noMechanism(vm: SnapshotVm, to: SnapshotHost, answer: Judged): Rejection {
   const refusals = answer.estimates.map(
     ({ mechanism, rejected }) => `${mechanism}: ${rejected?.detail ?? "not chosen"}`,
   );

@@ -1,6 +1,6 @@
 // From a snapshot to a plan: detect → propose → cost → select → schedule. Each goal begins where the one before has ended.
 import type { Snapshot } from "../cluster.ts";
-import { type Costing, costingFor, type MoveCost, plannedPeers } from "./cost.ts";
+import { type Costing, costingFor, type MoveCost, plannedPeers, roughCostingFor } from "./cost.ts";
 import { imbalanceOf } from "./efficacy.ts";
 import { findingsOf } from "./findings.ts";
 import { migrationCost, withCost } from "./gain.ts";
@@ -46,10 +46,11 @@ export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameter
   const world = copyWorld(start);
   const costing = costingFor(snapshot, parameters);
   const costOf = costs(start, costing);
+  const roughCostOf = costs(start, roughCostingFor(snapshot, parameters));
   const chosen: Chosen[] = [];
   const stages: StageResult[] = [];
   for (const stage of goals) {
-    const result = runStage({ world, stage, chosen, budget, costOf });
+    const result = runStage({ world, stage, chosen, budget, costOf, roughCostOf });
     stages.push(result.stage);
     chosen.push(...result.chosen);
   }
@@ -88,9 +89,14 @@ type StageInput = {
   chosen: readonly Chosen[];
   budget: Budget;
   costOf: (vm: number, from: number, to: number) => MoveCost;
+  /** By the median course. */
+  roughCostOf: (vm: number, from: number, to: number) => MoveCost;
 };
 
-function runStage({ world, stage, chosen, budget, costOf }: StageInput): { stage: StageResult; chosen: Chosen[] } {
+function runStage({ world, stage, chosen, budget, costOf, roughCostOf }: StageInput): {
+  stage: StageResult;
+  chosen: Chosen[];
+} {
   const { parameters } = world;
   const counted = countedBy(stage.goal, parameters);
   const means = meansOf(world);
@@ -104,7 +110,7 @@ function runStage({ world, stage, chosen, budget, costOf }: StageInput): { stage
     findings,
     fixed: new Set(chosen.map(({ vm }) => vm)),
     costOf: (vm, to) => {
-      const cost = costOf(vm, world.hostOf[vm] ?? 0, to);
+      const cost = roughCostOf(vm, world.hostOf[vm] ?? 0, to);
       return cost.possible ? migrationCost(cost.estimate, parameters) : null;
     },
     obstacleOf: (vm, to) => {

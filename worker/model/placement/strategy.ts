@@ -20,7 +20,10 @@ export type StrategyInput = {
   findings: readonly Finding[];
   /** VMs that an earlier goal of the plan has moved, and that stay there. */
   fixed: ReadonlySet<number>;
-  /** What moving the VM to a host would cost, in the prices' currency; null: no mechanism can. Dear to ask: the cost models run. */
+  /**
+   * What moving the VM to a host would cost by the median course of the cost models, in the prices' currency; null: no mechanism
+   * can. What is proposed is costed in full.
+   */
   costOf: (vm: number, to: number) => number | null;
   /** Why no mechanism can; null: one can. */
   obstacleOf: (vm: number, to: number) => Rejection | null;

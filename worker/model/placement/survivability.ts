@@ -39,17 +39,21 @@ export function withoutPlace(world: World, failed: readonly number[]): number[] 
   const running = vms.filter((vm) => world.vms[vm]?.state === "running");
   const left: number[] = [];
   for (const vm of running.sort((a, b) => (world.vmBytes[b] ?? 0) - (world.vmBytes[a] ?? 0) || a - b)) {
-    const to = others
-      .filter((host) => fits(state, vm, host))
-      .reduce((best, host) => (best === -1 || room(host) > room(best) ? host : best), -1);
+    let to = -1;
+    // Room first: it is known at once, and `fits` is not.
+    for (const host of others) if ((to === -1 || room(host) > room(to)) && fits(state, vm, host)) to = host;
     if (to === -1) left.push(vm);
     else place(state, vm, to);
   }
   return left;
 }
 
-/** The world in which these hosts are to be emptied: groups that were together there may go elsewhere, one after the other. */
+/**
+ * The world in which these hosts are to be emptied: groups that were together there may go elsewhere, one after the other. What
+ * decides whether a VM fits is a copy; which VMs are where is not kept.
+ */
 function withoutHosts(world: World, failed: readonly number[]): World {
   const hostIds = [...(world.parameters.hostIds ?? []), ...failed.map((host) => hostAt(world, host).hostId)];
-  return { ...copyWorld(world), parameters: { ...world.parameters, hostIds } };
+  const copied = copyWorld({ ...world, vmsOn: [] });
+  return { ...copied, parameters: { ...world.parameters, hostIds } };
 }

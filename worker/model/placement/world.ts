@@ -123,7 +123,7 @@ export function copyWorld(world: World): World {
     committed: world.committed.slice(),
     hostOf: world.hostOf.slice(),
     vmsOn: world.vmsOn.map((vms) => new Set(vms)),
-    hugeFree: world.hugeFree.map((free) => new Map(free)),
+    hugeFree: world.hugeFree.map((free) => (free.size === 0 ? free : new Map(free))),
     groups: { ...world.groups, counts: world.groups.counts.map((counts) => new Map(counts)) },
   };
 }

@@ -1,29 +1,19 @@
 // Brings VMs that talk to each other together: Σ over pairs of bytes/s × (distance before − distance after) is what a move
 // saves, less whatever else it changes. Singles first; where single moves do not pay, VMs that talk strongly move as a group.
-import { better, hotResource, originsOf, pays, unitOf, type Weighed, weigh } from "../bundles.ts";
-import { mayMove } from "../constraints.ts";
+import { better, grossOf, hotResource, originsOf, pays, type Weighed, withCosts } from "../bundles.ts";
 import { counted, money, rate } from "../format.ts";
 import { crossing, trafficPrice } from "../score.ts";
 import type { Proposal, Strategy, StrategyAnswer, StrategyInput } from "../strategy.ts";
 import { HOUR_MS } from "../../units.ts";
 import { hostAt, knownHostIndexes, place, vmAt, type World } from "../world.ts";
-import { nearerHosts, stuckOf, talkOf, thereOf } from "./talk.ts";
+import { bestSingle, makeMoves, movableUnit, type Singles, singlesOf } from "./singles.ts";
+import { stuckOf, talkOf, thereOf } from "./talk.ts";
 
-/** Hosts that are weighed in full for a VM: those that bring its peers nearest. */
-const HOSTS_WEIGHED_MAX = 8;
 /** VMs of a group that moves as one: more would be a large blackout for a small saving. */
 const GROUP_MAX = 8;
 /** Where a group may go: to so many hosts of its peers, and to so many with the most room. */
 const PEER_HOSTS_MAX = 4;
 const ROOMY_HOSTS_MAX = 2;
-
-type Search = {
-  input: StrategyInput;
-  /** VMs that have been moved, here or by an earlier goal. */
-  done: Set<number>;
-  /** By VM: the best move of the VMs that stand and fall with it, and the hosts on which that depends. */
-  known: Map<number, { best: Weighed | null; hosts: Set<number> }>;
-};
 
 export const locality: Strategy = {
   name: "locality",
@@ -35,13 +25,16 @@ export const locality: Strategy = {
     const answer: StrategyAnswer = { proposals: [], stuck: [], seen: [], idle: "" };
     const talking = talkingVms(world);
     if (talking.length === 0) return { ...answer, idle: nothingKnown(world) };
-    const search: Search = { input, done: new Set(input.fixed), known: new Map() };
+    const search = singlesOf(input);
     answer.seen.push(seenOf(world, talking));
-    for (let bundle = 0; !input.isSpent(1); bundle++) {
-      const best = bestSingle(search, talking) ?? bestGroup(search, talking);
+    // One more than a plan may have is proposed, so that the plan says what it is short of.
+    const most = world.parameters.movesMax - input.fixed.size;
+    for (let bundle = 0; answer.proposals.length <= most && !input.isSpent(1); bundle++) {
+      const single = bestSingle(search, talking);
+      const best = single !== null && pays(single.gain, world) ? single : bestGroup(search, talking);
       if (best === null) break;
       answer.proposals.push(...proposalsOf(world, best, bundle));
-      make(search, best);
+      makeMoves(search, best.moves);
     }
     answer.stuck.push(
       ...stuckOf(
@@ -64,49 +57,15 @@ function nothingKnown({ vms }: World): string {
     : `0 pairs of VMs of this cluster talk to each other; ${counted(reporting, "VM")} of ${vms.length} report their peers`;
 }
 
-/** The VM with the mates that hard rules keep on its host; null: one of them may not move, or has been moved. */
-function movableUnit({ input: { world }, done }: Search, vm: number): number[] | null {
-  const unit = unitOf(world, vm);
-  return unit.every((member) => !done.has(member) && mayMove(world, member)) ? unit : null;
+/** null: it would not bring more than `floor` over the horizon, or cannot be. */
+function weighCool(input: StrategyInput, group: readonly number[], to: number, floor: number): Weighed | null {
+  const moves = group.filter((vm) => input.world.hostOf[vm] !== to).map((vm) => ({ vm, to }));
+  const gross = grossOf(input, moves, (world) => hotResource(world, to) === null);
+  return gross === null || gross.gain.net <= floor ? null : withCosts(input, gross);
 }
-
-function bestSingle(search: Search, talking: readonly number[]): Weighed | null {
-  let best: Weighed | null = null;
-  for (const vm of talking) {
-    const known = search.known.get(vm) ?? lookAround(search, vm);
-    search.known.set(vm, known);
-    best = better(best, known.best);
-  }
-  return best !== null && pays(best.gain, search.input.world) ? best : null;
-}
-
-/** The best that can be done for a VM now, paying or not. */
-function lookAround(search: Search, vm: number): { best: Weighed | null; hosts: Set<number> } {
-  const { input } = search;
-  const unit = movableUnit(search, vm);
-  const hosts = new Set([input.world.hostOf[vm] ?? 0]);
-  if (unit === null || input.isSpent(input.world.hosts.length)) return { best: null, hosts };
-  let best: Weighed | null = null;
-  let weighed = 0;
-  for (const to of nearerHosts(input.world, unit)) {
-    if (weighed >= HOSTS_WEIGHED_MAX) break;
-    hosts.add(to);
-    const found = weighCool(input, unit, to);
-    if (found !== null) weighed += 1;
-    best = better(best, found);
-  }
-  return { best, hosts };
-}
-
-const weighCool = (input: StrategyInput, group: readonly number[], to: number): Weighed | null =>
-  weigh(
-    input,
-    group.filter((vm) => input.world.hostOf[vm] !== to).map((vm) => ({ vm, to })),
-    (world) => hotResource(world, to) === null,
-  );
 
 /** The first VM that talks across hosts and, with those that it talks to, is worth moving somewhere as a group. */
-function bestGroup(search: Search, talking: readonly number[]): Weighed | null {
+function bestGroup(search: Singles, talking: readonly number[]): Weighed | null {
   const { world } = search.input;
   let best: Weighed | null = null;
   for (const vm of talking) {
@@ -114,7 +73,7 @@ function bestGroup(search: Search, talking: readonly number[]): Weighed | null {
     if (unit === null) continue;
     for (const to of groupHosts(world, vm)) {
       if (search.input.isSpent(1)) return best;
-      best = better(best, grown(search, unit, to));
+      best = better(best, grown(search, unit, to, best?.gain.net ?? Number.NEGATIVE_INFINITY));
     }
   }
   return best;
@@ -134,7 +93,7 @@ function groupHosts(world: World, vm: number): number[] {
 }
 
 /** Adds to the group whoever talks to it most, and gives the group that brings most there; null: none pays. */
-function grown(search: Search, seed: readonly number[], to: number): Weighed | null {
+function grown(search: Singles, seed: readonly number[], to: number, floor: number): Weighed | null {
   const { world } = search.input;
   let group = [...seed];
   let best: Weighed | null = null;
@@ -142,12 +101,12 @@ function grown(search: Search, seed: readonly number[], to: number): Weighed | n
     const next = strongestMate(search, group, to);
     if (next === null || group.length + next.length > GROUP_MAX) return best;
     group = [...group, ...next];
-    const found = weighCool(search.input, group, to);
+    const found = weighCool(search.input, group, to, Math.max(floor, best?.gain.net ?? floor));
     if (found !== null && pays(found.gain, world)) best = better(best, found);
   }
 }
 
-function strongestMate(search: Search, group: readonly number[], to: number): number[] | null {
+function strongestMate(search: Singles, group: readonly number[], to: number): number[] | null {
   const { world } = search.input;
   const bytes = new Map<number, number>();
   for (const vm of group)
@@ -160,17 +119,6 @@ function strongestMate(search: Search, group: readonly number[], to: number): nu
     if (unit !== null) return unit.filter((member) => !group.includes(member));
   }
   return null;
-}
-
-/** Makes the moves, and forgets what was known of VMs on which they bear. */
-function make({ input: { world }, done, known }: Search, { moves }: Weighed): void {
-  const touched = moves.flatMap(({ vm, to }) => [world.hostOf[vm] ?? 0, to]);
-  for (const { vm, to } of moves) {
-    place(world, vm, to);
-    done.add(vm);
-    for (const peer of world.peers[vm] ?? []) known.delete(peer.vm);
-  }
-  for (const [vm, { hosts }] of known) if (done.has(vm) || touched.some((host) => hosts.has(host))) known.delete(vm);
 }
 
 function proposalsOf(world: World, { moves, gain }: Weighed, bundle: number): Proposal[] {
@@ -196,13 +144,13 @@ function seenOf(world: World, talking: readonly number[]): string {
   return `${counted(talking.length, "VM")} of ${world.vms.length} report peers; ${across} talk across hosts.`;
 }
 
-function idleOf(search: Search, talking: readonly number[]): string {
+function idleOf(search: Singles, talking: readonly number[]): string {
   const { world } = search.input;
   const total = crossing(world, talking);
   if (total === 0) return `all ${talking.length} VMs that talk to each other are together already`;
   const perHour = trafficPrice(world.parameters, total);
   const cost = `traffic between hosts costs ${money(perHour)} an hour`;
-  const best = [...search.known.values()].reduce<Weighed | null>((found, { best: one }) => better(found, one), null);
+  const best = bestSingle(search, talking);
   const [move] = best?.moves ?? [];
   if (best === null || move === undefined)
     return `${cost}, and none of ${counted(talking.length, "VM")} can get nearer to its peers`;

@@ -3,6 +3,7 @@ import { hotResource, placeBundle, tooHot, unitOf } from "../bundles.ts";
 import { arrivalRejections, stayingReasons } from "../constraints.ts";
 import { listed, percent, rate } from "../format.ts";
 import { crossing, distance, trafficPrice } from "../score.ts";
+import { sitesOf } from "../sites.ts";
 import type { StrategyAnswer, StrategyInput } from "../strategy.ts";
 import type { Rejection } from "../types.ts";
 import { HOUR_MS } from "../../units.ts";
@@ -10,42 +11,101 @@ import { CPU, hostAt, hostOfVm, place, ratioOf, vmAt, type World } from "../worl
 
 /** So many hosts are told one by one. */
 const HOSTS_TOLD_MAX = 3;
+/** So many VMs are told of, and so many asked about. */
+const STUCK_MAX = 100;
+const VMS_ASKED_MAX = 500;
 
-/** Hosts where these VMs, which are on one, would be nearer to their peers, the nearest first. */
-export function nearerHosts(world: World, unit: readonly number[]): number[] {
+export type Nearer = { host: number; crossingSaved: number };
+
+/** So many of the nearest hosts are looked at for a VM. */
+const NEARER_MAX = 64;
+
+/**
+ * The nearest hosts to the peers of these VMs, which are on one, as far as they are nearer than that one, the nearest first;
+ * with by how much the VMs' traffic between hosts, times distance, would fall.
+ */
+export function nearerHosts(world: World, unit: readonly number[]): Nearer[] {
   const from = world.hostOf[unit[0] ?? 0] ?? 0;
-  const inUnit = new Set(unit);
-  const outside = unit.flatMap((vm) => (world.peers[vm] ?? []).filter((peer) => !inUnit.has(peer.vm)));
-  const crossingAt = (host: number): number =>
-    outside.reduce(
-      (sum, { vm, bytesPerSecond }) => sum + bytesPerSecond * distance(world, host, world.hostOf[vm] ?? 0),
-      0,
+  const outside = unit.flatMap((vm) => (world.peers[vm] ?? []).filter((peer) => !unit.includes(peer.vm)));
+  const crossingAt = (distanceTo: (peerHost: number) => number): number => {
+    let crossing = 0;
+    for (const { vm, bytesPerSecond } of outside) crossing += bytesPerSecond * distanceTo(world.hostOf[vm] ?? 0);
+    return crossing;
+  };
+  const now = crossingAt((peerHost) => distance(world, from, peerHost));
+  const ofPeers = [...new Set(outside.map(({ vm }) => world.hostOf[vm] ?? 0))];
+  const nearer: Nearer[] = [];
+  const consider = (host: number, crossing: number): void => {
+    if (host !== from && crossing < now) nearer.push({ host, crossingSaved: now - crossing });
+  };
+  for (const host of ofPeers)
+    consider(
+      host,
+      crossingAt((peerHost) => distance(world, host, peerHost)),
     );
-  const now = crossingAt(from);
-  return world.hosts
-    .map((_, host) => ({ host, crossing: host === from ? now : crossingAt(host) }))
-    .filter((at) => at.crossing < now)
-    .sort((a, b) => a.crossing - b.crossing || a.host - b.host)
-    .map(({ host }) => host);
+  // The same for all other hosts of a site; of sites that are equally near all are taken.
+  let [taken, last] = [0, -1];
+  for (const { hosts, crossing } of nearestSites(world, crossingAt)) {
+    if (crossing >= now || (taken >= NEARER_MAX && crossing > last)) break;
+    for (const host of hosts) if (!ofPeers.includes(host)) consider(host, crossing);
+    [taken, last] = [taken + hosts.length, crossing];
+  }
+  return nearer.sort((a, b) => b.crossingSaved - a.crossingSaved || a.host - b.host).slice(0, NEARER_MAX);
+}
+
+type Site = { hosts: readonly number[]; crossing: number };
+
+function nearestSites(world: World, crossingAt: (distanceTo: (peerHost: number) => number) => number): Site[] {
+  const { ofHost, hosts, distances } = sitesOf(world);
+  const count = hosts.length;
+  return hosts
+    .map((ofSite, site) => ({
+      hosts: ofSite,
+      crossing: crossingAt((peerHost) => distances[site * count + (ofHost[peerHost] ?? 0)] ?? 0),
+    }))
+    .sort((a, b) => a.crossing - b.crossing);
 }
 
 /**
- * Of these VMs those whose traffic alone would be worth a move over the horizon, and that cannot get nearer to any peer.
- * VMs on hosts of unknown load take no part.
+ * Of these VMs those whose traffic alone would be worth a move over the horizon, and that cannot get nearer to any peer; of
+ * many those that would save most. VMs on hosts of unknown load take no part.
  */
 export function stuckOf(input: StrategyInput, vms: readonly number[]): StrategyAnswer["stuck"] {
   const { world } = input;
-  return vms.flatMap((vm) => {
-    if (world.unknown[world.hostOf[vm] ?? 0] !== null) return [];
-    const unit = unitOf(world, vm);
-    const nearer = nearerHosts(world, unit).filter((to) => worthOf(world, unit, to) > world.parameters.netGainMin);
-    if (nearer.length === 0 || input.isSpent(nearer.length)) return [];
-    const staying = unit.flatMap((member) => stayingReasons(world, member));
-    if (staying.length > 0) return [{ vm, rejections: staying }];
-    const objections = nearer.map((to) => objectionsTo(input, unit, to));
-    if (objections.some((against) => against.length === 0)) return [];
-    return [{ vm, rejections: objections.slice(0, HOSTS_TOLD_MAX).flat() }];
-  });
+  const wanting = vms
+    .filter((vm) => world.unknown[world.hostOf[vm] ?? 0] === null)
+    .map((vm) => ({ vm, nearer: nearerHosts(world, unitOf(world, vm)) }))
+    .filter(({ nearer }) => nearer.length > 0)
+    .sort((a, b) => (b.nearer[0]?.crossingSaved ?? 0) - (a.nearer[0]?.crossingSaved ?? 0) || a.vm - b.vm)
+    .slice(0, VMS_ASKED_MAX);
+  const stuck: StrategyAnswer["stuck"] = [];
+  for (const { vm, nearer } of wanting) {
+    if (stuck.length >= STUCK_MAX || input.isSpent(nearer.length)) break;
+    const rejections = whatKeeps(
+      input,
+      vm,
+      nearer.map(({ host }) => host),
+    );
+    if (rejections.length > 0) stuck.push({ vm, rejections });
+  }
+  return stuck.sort((a, b) => a.vm - b.vm);
+}
+
+/** What keeps a VM from all of these hosts where it would be worth a move; empty: nothing hard does. */
+function whatKeeps(input: StrategyInput, vm: number, hosts: readonly number[]): Rejection[] {
+  const { world } = input;
+  const unit = unitOf(world, vm);
+  const nearer = hosts.filter((to) => worthOf(world, unit, to) > world.parameters.netGainMin);
+  if (nearer.length === 0) return [];
+  const staying = unit.flatMap((member) => stayingReasons(world, member));
+  if (staying.length > 0) return staying;
+  const objections: Rejection[][] = [];
+  for (const to of nearer) {
+    const against = objectionsTo(input, unit, to);
+    if (against.length === 0) return [];
+    objections.push(against);
+  }
+  return objections.slice(0, HOSTS_TOLD_MAX).flat();
 }
 
 /** What the traffic that no longer crosses hosts would save over the horizon. */
@@ -59,7 +119,7 @@ function worthOf(world: World, unit: readonly number[], to: number): number {
 }
 
 /** What stands against the host; empty: nothing hard does, it would only not pay. */
-function objectionsTo({ world, obstacleOf }: StrategyInput, unit: readonly number[], to: number): Rejection[] {
+function objectionsTo({ world, costOf, obstacleOf }: StrategyInput, unit: readonly number[], to: number): Rejection[] {
   const [first = 0] = unit;
   if (unit.length === 1 && arrivalRejections(world, first, to).length > 0) return arrivalRejections(world, first, to);
   const origins = unit.map((vm) => world.hostOf[vm] ?? 0);
@@ -72,6 +132,7 @@ function objectionsTo({ world, obstacleOf }: StrategyInput, unit: readonly numbe
   const after = hot === null ? 0 : ratioOf(world, to, hot);
   unit.forEach((vm, index) => place(world, vm, origins[index] ?? 0));
   if (hot !== null) return [tooHot(world, to, hot, after, vmAt(world, first).name)];
+  if (unit.every((vm) => costOf(vm, to) !== null)) return [];
   return unit.flatMap((vm) => obstacleOf(vm, to) ?? []);
 }
 

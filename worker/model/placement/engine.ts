@@ -3,11 +3,11 @@ import type { Snapshot } from "../cluster.ts";
 import { type Costing, costingFor, type MoveCost, plannedPeers, roughCostingFor } from "./cost.ts";
 import { imbalanceOf } from "./efficacy.ts";
 import { findingsOf } from "./findings.ts";
-import { migrationCost, withCost } from "./gain.ts";
+import { migrationCost, whyNotPaying, withCost } from "./gain.ts";
 import { strategyFor } from "./registry.ts";
-import { type Schedule, schedule } from "./schedule.ts";
+import { type Schedule, schedule, type Scheduled } from "./schedule.ts";
 import { type Counted, countedBy, type Means, meansOf } from "./score.ts";
-import { type Chosen, type Refused, select } from "./select.ts";
+import { type Chosen, isClear, type Refused, select } from "./select.ts";
 import type { Finding, StrategyAnswer } from "./strategy.ts";
 import type { Goal, PlanContent, PlanParameters, StrategyName } from "./types.ts";
 import { createWorld } from "./create-world.ts";
@@ -37,28 +37,45 @@ export type Outcome = {
 
 type Budget = { left: number };
 
-/** Decides. Ask `checkPlanRequest` first. */
+/**
+ * Decides. Ask `checkPlanRequest` first. What pays clearly is chosen by rough costs, and costed in full once it is known what
+ * runs beside it; should it not be possible then, or not pay, everything is decided anew with full costs.
+ */
 export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameters): Outcome {
   const start = createWorld(snapshot, parameters);
+  const costing = costingFor(snapshot, parameters);
+  const full: Costs = { costing, of: costs(start, costing), roughly: null };
+  const roughly = costs(start, roughCostingFor(snapshot, parameters));
+  return decided(start, goal, { ...full, roughly }, roughly) ?? decided(start, goal, full, roughly) ?? never();
+}
+
+type CostOf = (vm: number, from: number, to: number) => MoveCost;
+type Costs = { costing: Costing; of: CostOf; roughly: CostOf | null };
+
+function never(): never {
+  throw new RangeError("a plan with full costs is always possible");
+}
+
+/** null: what was chosen by rough costs is not possible, or does not pay. */
+function decided(start: World, goal: Goal, costsOf: Costs, roughCostOf: CostOf): Outcome | null {
+  const { parameters } = start;
   const counted = countedBy(goal, parameters);
   const budget: Budget = { left: parameters.evaluationsMax };
   const goals = [{ goal, strategy: parameters.strategy }, ...parameters.next];
   const world = copyWorld(start);
-  const costing = costingFor(snapshot, parameters);
-  const costOf = costs(start, costing);
-  const roughCostOf = costs(start, roughCostingFor(snapshot, parameters));
   const chosen: Chosen[] = [];
   const stages: StageResult[] = [];
   for (const stage of goals) {
-    const result = runStage({ world, stage, chosen, budget, costOf, roughCostOf });
+    const result = runStage({ world, stage, chosen, budget, costs: costsOf, roughCostOf });
     stages.push(result.stage);
     chosen.push(...result.chosen);
   }
   const scheduled = besideEachOther(
     start,
     schedule(start, chosen, ({ gain }) => gain.bundle),
-    costing,
+    costsOf.costing,
   );
+  if (scheduled === null) return null;
   // What no order makes possible is not done, nor counted.
   for (const { step } of scheduled.impossible) place(world, step.vm, start.hostOf[step.vm] ?? 0);
   return {
@@ -88,12 +105,11 @@ type StageInput = {
   stage: { goal: Goal; strategy?: StrategyName | undefined };
   chosen: readonly Chosen[];
   budget: Budget;
-  costOf: (vm: number, from: number, to: number) => MoveCost;
-  /** By the median course. */
-  roughCostOf: (vm: number, from: number, to: number) => MoveCost;
+  costs: Costs;
+  roughCostOf: CostOf;
 };
 
-function runStage({ world, stage, chosen, budget, costOf, roughCostOf }: StageInput): {
+function runStage({ world, stage, chosen, budget, costs: { of: costOf, roughly }, roughCostOf }: StageInput): {
   stage: StageResult;
   chosen: Chosen[];
 } {
@@ -114,6 +130,8 @@ function runStage({ world, stage, chosen, budget, costOf, roughCostOf }: StageIn
       return cost.possible ? migrationCost(cost.estimate, parameters) : null;
     },
     obstacleOf: (vm, to) => {
+      const rough = roughCostOf(vm, world.hostOf[vm] ?? 0, to);
+      if (rough.possible && isClear(rough.estimate, parameters)) return null;
       const cost = costOf(vm, world.hostOf[vm] ?? 0, to);
       return cost.possible ? null : cost.rejection;
     },
@@ -128,10 +146,9 @@ function runStage({ world, stage, chosen, budget, costOf, roughCostOf }: StageIn
       counted,
       means,
       costOf,
+      roughCostOf: roughly,
       movesMax: parameters.movesMax - chosen.length,
-      movedBytesMax:
-        (parameters.movedBytesMax ?? Number.POSITIVE_INFINITY) -
-        chosen.reduce((sum, { vm }) => sum + sentBytes(world, vm), 0),
+      movedBytesMax: bytesLeft(world, chosen),
       bundlesBefore: Math.max(0, ...chosen.map(({ gain }) => gain.bundle)),
     },
     answer.proposals,
@@ -142,25 +159,22 @@ function runStage({ world, stage, chosen, budget, costOf, roughCostOf }: StageIn
   };
 }
 
+/** Bytes that a plan with these moves may still send. */
+const bytesLeft = (world: World, chosen: readonly Chosen[]): number =>
+  (world.parameters.movedBytesMax ?? Number.POSITIVE_INFINITY) -
+  chosen.reduce((sum, { vm }) => sum + sentBytes(world, vm), 0);
+
 /**
  * The moves costed once more, with those that really run beside each: they were chosen as if as many as may run at once did.
+ * null: one that was chosen by rough costs has turned out to be impossible, or not to pay, or is parked on its way.
  */
-function besideEachOther(start: World, scheduled: Schedule<Chosen>, costing: Costing): Schedule<Chosen> {
-  const { parameters, vms, hosts } = start;
-  const again = new Map<Chosen, MoveCost>();
-  for (const wave of Map.groupBy(scheduled.steps, (step) => step.wave).values()) {
-    for (const step of wave) {
-      const ends = [step.from, step.to];
-      const beside = wave.filter((other) => ends.includes(other.from) || ends.includes(other.to)).length - 1;
-      const [vm, from, to] = [vms[step.vm], hosts[step.from], hosts[step.to]];
-      if (vm === undefined || from === undefined || to === undefined || step.parking) continue;
-      again.set(step, costing(vm, from, to, beside));
-    }
-  }
-  const costed = (step: Chosen): Chosen["cost"] => {
-    const cost = again.get(step);
-    return cost?.possible === true ? cost : step.cost;
-  };
+function besideEachOther(start: World, scheduled: Schedule<Chosen>, costing: Costing): Schedule<Chosen> | null {
+  const { parameters } = start;
+  const again = costsInWaves(start, scheduled.steps, costing);
+  const costed = (step: Chosen): Chosen["cost"] => again.get(step) ?? step.cost;
+  const isFull = (step: Scheduled<Chosen>): boolean =>
+    step.parking ? !step.for.isRough : again.has(step) || !step.isRough;
+  if (!scheduled.steps.every(isFull)) return null;
   const spent = new Map<number, number>();
   for (const step of scheduled.steps) {
     if (step.parking) continue;
@@ -172,11 +186,33 @@ function besideEachOther(start: World, scheduled: Schedule<Chosen>, costing: Cos
     const cost = spent.get(step.gain.bundle) ?? step.gain.cost;
     return { ...step, cost: costed(step), gain: withCost(step.gain, cost) };
   });
-  return { ...scheduled, steps };
+  const isUnpaid = (step: Scheduled<Chosen>): boolean =>
+    !step.parking && step.isRough && whyNotPaying(step.gain, "", parameters) !== null;
+  return steps.some(isUnpaid) ? null : { ...scheduled, steps };
+}
+
+/** Of the moves that no parking makes: what each costs beside the others of its wave on its hosts, where that is possible. */
+function costsInWaves(
+  { vms, hosts }: World,
+  steps: readonly Scheduled<Chosen>[],
+  costing: Costing,
+): Map<Chosen, Chosen["cost"]> {
+  const again = new Map<Chosen, Chosen["cost"]>();
+  for (const wave of Map.groupBy(steps, (step) => step.wave).values()) {
+    for (const step of wave) {
+      const ends = [step.from, step.to];
+      const beside = wave.filter((other) => ends.includes(other.from) || ends.includes(other.to)).length - 1;
+      const [vm, from, to] = [vms[step.vm], hosts[step.from], hosts[step.to]];
+      if (vm === undefined || from === undefined || to === undefined || step.parking) continue;
+      const cost = costing(vm, from, to, beside);
+      if (cost.possible) again.set(step, cost);
+    }
+  }
+  return again;
 }
 
 /** Costs by VM and destination, each asked of the cost models once. */
-function costs(start: World, costing: Costing): StageInput["costOf"] {
+function costs(start: World, costing: Costing): CostOf {
   const { parameters, vms, hosts } = start;
   const beside = plannedPeers(Math.min(vms.length, parameters.movesMax), parameters);
   const known = new Map<number, MoveCost>();

@@ -1,17 +1,19 @@
 // From what a strategy proposes to what is worth doing: each bundle is costed, and kept where it fits and pays.
+import type { MechanismEstimate } from "../migration/types.ts";
 import { fits, mayMove, rejectionsIn } from "./constraints.ts";
 import type { MoveCost } from "./cost.ts";
 import { size } from "./format.ts";
 import { gainOf, migrationCost, rateAround, whyNotPaying } from "./gain.ts";
 import type { Counted, Means } from "./score.ts";
 import type { Proposal } from "./strategy.ts";
-import type { MoveGain, Rejection } from "./types.ts";
+import type { MoveGain, PlanParameters, Rejection } from "./types.ts";
 import { sentBytes } from "./volume.ts";
 import { place, type World } from "./world.ts";
 
 type Possible = Extract<MoveCost, { possible: true }>;
 
-export type Chosen = Proposal & { from: number; cost: Possible; gain: MoveGain };
+/** `isRough`: it pays so clearly that its cost is known by the median course only. */
+export type Chosen = Proposal & { from: number; cost: Possible; isRough: boolean; gain: MoveGain };
 export type Refused = { vm: number; rejections: Rejection[] };
 
 export type Selection = {
@@ -20,6 +22,8 @@ export type Selection = {
   counted: Counted;
   means: Means;
   costOf: (vm: number, from: number, to: number) => MoveCost;
+  /** By the median course; null: everything is costed in full. */
+  roughCostOf: ((vm: number, from: number, to: number) => MoveCost) | null;
   /** How many more moves the plan may have, and bytes that they may send. */
   movesMax: number;
   movedBytesMax: number;
@@ -80,7 +84,10 @@ function tryBundle(
   const against = placeAll(world, bundle, origins);
   if (against !== null) return all(against, true);
   const after = rateAround(world, touched, vms, counted, means);
-  const costs = bundle.map(({ vm, to }, index) => selection.costOf(vm, origins[index] ?? 0, to));
+  const mandatory = bundle.every((proposal) => proposal.mandatory);
+  const kind = { bundle: number, mandatory };
+  const rough = clearly(selection, bundle, origins, (cost) => gainOf(before, after, cost, kind, world.parameters));
+  const costs = rough ?? bundle.map(({ vm, to }, index) => selection.costOf(vm, origins[index] ?? 0, to));
   const undo = () => bundle.forEach(({ vm }, index) => place(world, vm, origins[index] ?? 0));
   const impossible = costs.find((cost) => !cost.possible);
   if (impossible?.possible === false) {
@@ -89,8 +96,7 @@ function tryBundle(
   }
   const possible = costs.filter((cost) => cost.possible);
   const cost = possible.reduce((sum, { estimate }) => sum + migrationCost(estimate, world.parameters), 0);
-  const mandatory = bundle.every((proposal) => proposal.mandatory);
-  const gain = gainOf(before, after, cost, { bundle: number, mandatory }, world.parameters);
+  const gain = gainOf(before, after, cost, kind, world.parameters);
   const name =
     bundle.length === 1 ? (world.vms[vms[0] ?? 0]?.name ?? "") : `the ${bundle.length} moves that belong together`;
   const unpaid = whyNotPaying(gain, name, world.parameters);
@@ -100,10 +106,36 @@ function tryBundle(
   }
   const chosen = bundle.flatMap((proposal, index): Chosen[] => {
     const costed = possible[index];
-    return costed === undefined ? [] : [{ ...proposal, from: origins[index] ?? 0, cost: costed, gain }];
+    return costed === undefined
+      ? []
+      : [{ ...proposal, from: origins[index] ?? 0, cost: costed, isRough: rough !== null, gain }];
   });
   return { chosen, refused: [], isBlocked: false };
 }
+
+/** A move pays clearly if it paid at so many times its rough cost, and is as clearly within the downtime that is allowed. */
+const CLEARLY = 2;
+
+/** Rough costs of the bundle, where it pays so clearly that they are enough to choose it; null: they are not. */
+function clearly(
+  { world, roughCostOf }: Selection,
+  bundle: readonly Proposal[],
+  origins: readonly number[],
+  gainAt: (cost: number) => MoveGain,
+): Possible[] | null {
+  if (roughCostOf === null) return null;
+  const { parameters } = world;
+  const costs = bundle
+    .map(({ vm, to }, index) => roughCostOf(vm, origins[index] ?? 0, to))
+    .filter((cost) => cost.possible)
+    .filter(({ estimate }) => isClear(estimate, parameters));
+  const sum = costs.reduce((total, { estimate }) => total + migrationCost(estimate, parameters), 0);
+  return costs.length === bundle.length && whyNotPaying(gainAt(CLEARLY * sum), "", parameters) === null ? costs : null;
+}
+
+/** Whether no draw of its uncertainties is likely to make the mechanism impossible. */
+export const isClear = ({ converges, downtimeMs }: MechanismEstimate, { downtimeSloMs }: PlanParameters): boolean =>
+  converges && downtimeMs !== null && CLEARLY * downtimeMs.p50 <= downtimeSloMs;
 
 /** Makes all moves; where one does not fit in the state that they make together, undoes them and says what is against it. */
 export function placeAll(

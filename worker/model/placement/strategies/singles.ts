@@ -23,16 +23,22 @@ type Known = {
   nearer: Nearer[];
   /** An hour: what moving it may save besides its traffic, at most. */
   reliefMax: number;
-  /** Its best move; undefined: that is not known. */
-  best: Weighed | null | undefined;
+  /** Its best move, where that is known. */
+  best: Weighed | null;
 };
+
+const UNKNOWN = 0;
+const BOUNDED = 1;
+const EXACT = 2;
 
 export type Singles = {
   input: StrategyInput;
   /** VMs that have been moved, here or by an earlier goal. */
   done: Set<number>;
-  /** By VM; undefined: it was not looked at since something changed. */
+  /** By VM, as far as `state` says that it holds. */
   known: (Known | undefined)[];
+  /** By VM: UNKNOWN since something changed, BOUNDED, or EXACT where its best move is known. */
+  state: Uint8Array;
   /** By VM: what no move of it brings more than, over the horizon; what its best move brings where that is known. */
   netMax: Float64Array;
   /** By host: the VMs of which something is known that depends on it. */
@@ -45,6 +51,7 @@ export const singlesOf = (input: StrategyInput): Singles => ({
   input,
   done: new Set(input.fixed),
   known: input.world.vms.map(() => undefined),
+  state: new Uint8Array(input.world.vms.length),
   netMax: new Float64Array(input.world.vms.length).fill(Number.NEGATIVE_INFINITY),
   watching: input.world.hosts.map(() => new Set()),
   wattsPerCoreMin: wattsPerCoreMin(input.world),
@@ -71,26 +78,35 @@ export function movableUnit({ input: { world }, done }: Pick<Singles, "input" | 
 
 /** The move that brings most, paying or not; of two that bring the same, that of the first VM. null: there is none. */
 export function bestSingle(singles: Singles, talking: readonly number[]): Weighed | null {
-  const { known, netMax } = singles;
-  let floor = Number.NEGATIVE_INFINITY;
-  for (const vm of talking) {
-    if (known[vm] === undefined) lookAt(singles, vm);
-    if (isExact(known[vm])) floor = Math.max(floor, netMax[vm] ?? floor);
+  const { known, netMax, state } = singles;
+  for (const vm of talking) if (state[vm] === UNKNOWN) lookAt(singles, vm);
+  let best = bestExact(singles, talking);
+  for (const vm of openAbove(singles, talking, best.net)) {
+    if ((netMax[vm] ?? best.net) < best.net) break;
+    weighAll(singles, vm, best.net);
+    if (state[vm] === EXACT) best = bestExact(singles, best.vm === -1 ? [vm] : [best.vm, vm]);
   }
-  const open = talking.filter((vm) => !isExact(known[vm]) && (netMax[vm] ?? 0) >= floor);
-  for (const vm of open.sort((a, b) => (netMax[b] ?? 0) - (netMax[a] ?? 0) || a - b)) {
-    if ((netMax[vm] ?? 0) < floor) break;
-    weighAll(singles, vm, floor);
-    if (isExact(known[vm])) floor = Math.max(floor, netMax[vm] ?? floor);
-  }
-  const first = talking.find((vm) => isExact(known[vm]) && netMax[vm] === floor);
-  return first === undefined ? null : (known[first]?.best ?? null);
+  return known[best.vm]?.best ?? null;
 }
 
-const isExact = (known: Known | undefined): boolean => known !== undefined && known.best !== undefined;
+/** -1: none of these is known exactly. */
+function bestExact({ netMax, state }: Singles, vms: readonly number[]): { vm: number; net: number } {
+  const best = { vm: -1, net: Number.NEGATIVE_INFINITY };
+  for (const vm of vms) {
+    const net = netMax[vm] ?? best.net;
+    if (state[vm] === EXACT && (net > best.net || (net === best.net && vm < best.vm))) Object.assign(best, { vm, net });
+  }
+  return best;
+}
+
+/** VMs whose best is not known and could be better than that, those first that could bring most. */
+function openAbove({ netMax, state }: Singles, talking: readonly number[], floor: number): number[] {
+  const net = (vm: number): number => netMax[vm] ?? Number.NEGATIVE_INFINITY;
+  return talking.filter((vm) => state[vm] === BOUNDED && net(vm) >= floor).sort((a, b) => net(b) - net(a) || a - b);
+}
 
 /** What a move to the host may bring over the horizon, before what the migration costs. */
-function netMaxAt({ input: { world } }: Singles, relief: number, { crossingSaved }: Nearer): number {
+function netMaxAt({ world }: StrategyInput, relief: number, { crossingSaved }: Nearer): number {
   const perHour = trafficPrice(world.parameters, crossingSaved) + relief + SLACK;
   return (perHour * world.parameters.horizonMs) / HOUR_MS;
 }
@@ -99,29 +115,30 @@ function lookAt(singles: Singles, vm: number): void {
   const { input, known } = singles;
   const unit = movableUnit(singles, vm);
   const isSpent = unit === null || input.isSpent(input.world.hosts.length / DISTANCES_PER_EVALUATION);
-  known[vm] = isSpent
-    ? { unit: null, nearer: [], reliefMax: 0, best: null }
-    : { unit, nearer: nearerHosts(input.world, unit), reliefMax: 0, best: null };
+  const nearer = isSpent ? [] : nearerHosts(input.world, unit);
+  known[vm] = { unit: isSpent ? null : unit, nearer, reliefMax: 0, best: null };
   boundAnew(singles, vm);
 }
 
 /** After a change where it is, or where it was weighed. */
-function boundAnew(singles: Singles, vm: number): void {
-  const it = singles.known[vm];
+function boundAnew({ input, known, netMax, state, wattsPerCoreMin: perCore }: Singles, vm: number): void {
+  const it = known[vm];
   const [nearest] = it?.nearer ?? [];
-  singles.netMax[vm] = Number.NEGATIVE_INFINITY;
+  netMax[vm] = Number.NEGATIVE_INFINITY;
+  state[vm] = EXACT;
   if (it === undefined || it.unit === null || nearest === undefined) return;
-  it.reliefMax = reliefMax(singles, it.unit, singles.input.world.hostOf[vm] ?? 0);
-  it.best = undefined;
-  singles.netMax[vm] = netMaxAt(singles, it.reliefMax, nearest);
+  it.reliefMax = reliefMax(input, perCore, it.unit);
+  it.best = null;
+  netMax[vm] = netMaxAt(input, it.reliefMax, nearest);
+  state[vm] = BOUNDED;
 }
 
 /**
  * An hour: what the source costs less without the unit, less the watts that it draws wherever it goes. Soft rules may gain at a
  * destination what no source can tell: then there is no bound.
  */
-function reliefMax({ input, wattsPerCoreMin: perCore }: Singles, unit: readonly number[], from: number): number {
-  const { world, counted, means } = input;
+function reliefMax({ world, counted, means }: StrategyInput, perCore: number, unit: readonly number[]): number {
+  const from = world.hostOf[unit[0] ?? 0] ?? 0;
   const { groups } = world;
   if (unit.some((vm) => groups.ofVm[vm]?.some((group) => groups.groups[group]?.hard === false)))
     return Number.POSITIVE_INFINITY;
@@ -138,14 +155,14 @@ function reliefMax({ input, wattsPerCoreMin: perCore }: Singles, unit: readonly 
 
 /** Weighs the VM's unit at the nearest hosts that could bring as much as the floor. */
 function weighAll(singles: Singles, vm: number, floor: number): void {
-  const { input, known, netMax, watching } = singles;
+  const { input, known, netMax, state, watching } = singles;
   const it = known[vm];
   if (it === undefined || it.unit === null) return;
   const gross: Weighed[] = [];
   let others = Number.NEGATIVE_INFINITY;
   for (const at of it.nearer) {
     if (gross.length >= HOSTS_WEIGHED_MAX || input.isSpent(0)) break;
-    const most = netMaxAt(singles, it.reliefMax, at);
+    const most = netMaxAt(input, it.reliefMax, at);
     if (most < floor) {
       others = most;
       break;
@@ -158,7 +175,8 @@ function weighAll(singles: Singles, vm: number, floor: number): void {
   const best = bestCosted(input, promising);
   for (const { gain } of gross) if (gain.net < floor) others = Math.max(others, gain.net);
   const net = best?.gain.net ?? Number.NEGATIVE_INFINITY;
-  it.best = net >= others ? best : undefined;
+  it.best = best;
+  state[vm] = net >= others ? EXACT : BOUNDED;
   netMax[vm] = Math.max(net, others);
 }
 
@@ -182,21 +200,24 @@ function bestCosted(input: StrategyInput, gross: readonly Weighed[]): Weighed | 
 
 /** Makes moves, and forgets what was known of VMs on which they bear. */
 export function makeMoves(singles: Singles, moves: readonly BundleMove[]): void {
-  const { done, known, watching } = singles;
+  const { done, known, state, watching } = singles;
   const { world } = singles.input;
   const touched = new Set(moves.flatMap(({ vm, to }) => [world.hostOf[vm] ?? 0, to]));
   for (const { vm, to } of moves) {
     place(world, vm, to);
     done.add(vm);
-    known[vm] = undefined;
-    for (const peer of world.peers[vm] ?? []) known[peer.vm] = undefined;
+    state[vm] = UNKNOWN;
+    for (const peer of world.peers[vm] ?? []) state[peer.vm] = UNKNOWN;
   }
+  const again = (vm: number): void => {
+    if (state[vm] !== UNKNOWN) boundAnew(singles, vm);
+  };
   for (const host of touched) {
-    // Which VMs move with one of them may have changed too.
-    for (const vm of [...(world.vmsOn[host] ?? [])])
-      if (known[vm]?.unit?.length === 1) boundAnew(singles, vm);
-      else known[vm] = undefined;
-    for (const vm of watching[host] ?? []) if (known[vm] !== undefined) boundAnew(singles, vm);
+    // Which VMs move with one of them may have changed too. What follows takes VMs off the host and puts them back.
+    const here = [...(world.vmsOn[host] ?? [])];
+    for (const vm of here) if ((known[vm]?.unit?.length ?? 1) > 1) state[vm] = UNKNOWN;
+    here.forEach(again);
+    watching[host]?.forEach(again);
     watching[host]?.clear();
   }
 }

@@ -5,8 +5,9 @@ import { forecastSections } from "./bench/advisor/forecast-section.ts";
 import { balanceSection } from "./bench/advisor/balance/section.ts";
 import { planetlabSection } from "./bench/advisor/planetlab/section.ts";
 import { say, type Section } from "./bench/advisor/section.ts";
+import { speedSection } from "./bench/advisor/speed/section.ts";
 
-const SECTIONS: readonly Section[] = [planetlabSection, balanceSection, ...forecastSections];
+const SECTIONS: readonly Section[] = [planetlabSection, balanceSection, speedSection, ...forecastSections];
 const CASES = SECTIONS.flatMap(({ cases }) => cases);
 
 const HELP = `usage: npm run bench:advisor -- [options]

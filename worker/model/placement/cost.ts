@@ -129,29 +129,40 @@ export type MoveCost =
   | { possible: true; estimate: MechanismEstimate; parameters: MigrationParameters; reasons: string[] }
   | { possible: false; rejection: Rejection };
 
-/**
- * Costs moves of one plan. `beside`: moves of the same plan that run beside it; the migrations that run now on either host
- * are added. Moves that look alike to the cost models are estimated once.
- */
 type Judged = Pick<EstimateAnswer, "estimates" | "recommended">;
 
+/**
+ * Costs moves of one plan. `beside`: moves of the same plan that run beside it; the migrations that run now on either host
+ * are added.
+ */
 export type Costing = (vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost, beside: number) => MoveCost;
 
-export function costingFor(
+/** In full; moves that look alike to the cost models are estimated once. */
+export function costingFor(snapshot: Snapshot, parameters: PlanParameters): Costing {
+  const answers = new Map<string, Judged>();
+  return costingBy(snapshot, parameters, (input, learned) => {
+    const key = JSON.stringify(input);
+    const answer = answers.get(key) ?? estimateMigration(input, learned);
+    answers.set(key, answer);
+    return answer;
+  });
+}
+
+/** By the median course alone: for weighing many moves, of which the chosen ones are costed in full. Nothing is kept. */
+export const roughCostingFor = (snapshot: Snapshot, parameters: PlanParameters): Costing =>
+  costingBy(snapshot, parameters, roughEstimate);
+
+function costingBy(
   snapshot: Snapshot,
   parameters: PlanParameters,
-  estimate: (input: EstimateInput, learned: Learned | null) => Judged = estimateMigration,
+  estimate: (input: EstimateInput, learned: Learned | null) => Judged,
 ): Costing {
-  const answers = new Map<string, Judged>();
   const learned = learnedIn(snapshot);
   return (vm, from, to, beside) => {
     const ends = [from.hostId, to.hostId];
     const running = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
     const input = estimateInputFor(snapshot, vm, from, to, parameters, running.length + beside);
-    const key = JSON.stringify(input);
-    const answer = answers.get(key) ?? estimate(input, learned);
-    answers.set(key, answer);
-    return costIn(answer, vm, to);
+    return costIn(estimate(input, learned), vm, to);
   };
 }
 
@@ -162,10 +173,6 @@ function costIn(answer: Judged, vm: SnapshotVm, to: SnapshotHost): MoveCost {
     ? { possible: false, rejection: noMechanism(vm, to, answer) }
     : { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
 }
-
-/** The same by the median course alone: for weighing many moves, of which the chosen ones are costed in full. */
-export const roughCostingFor = (snapshot: Snapshot, parameters: PlanParameters): Costing =>
-  costingFor(snapshot, parameters, roughEstimate);
 
 /** Moves of a plan that may run beside each one. */
 export const plannedPeers = (moves: number, { concurrencyPerHost, concurrencyPerCluster }: PlanParameters): number =>

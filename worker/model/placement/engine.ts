@@ -12,7 +12,7 @@ import type { Finding, StrategyAnswer } from "./strategy.ts";
 import type { Goal, PlanContent, PlanParameters, StrategyName } from "./types.ts";
 import { createWorld } from "./create-world.ts";
 import { sentBytes } from "./volume.ts";
-import { copyWorld, place, type World } from "./world.ts";
+import { copyWorld, hostAt, place, vmAt, type World } from "./world.ts";
 
 /** What came of a goal. */
 export type StageResult = {
@@ -44,20 +44,31 @@ type Budget = { left: number };
 export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameters): Outcome {
   const start = createWorld(snapshot, parameters);
   const costing = costingFor(snapshot, parameters);
-  const full: Costs = { costing, of: costs(start, costing), roughly: null };
-  const roughly = costs(start, roughCostingFor(snapshot, parameters));
-  return decided(start, goal, { ...full, roughly }, roughly) ?? decided(start, goal, full, roughly) ?? never();
+  const roughly = costsBy(start, roughCostingFor(snapshot, parameters));
+  const priced = remembered(start, (vm, from, to): number | null => {
+    const cost = roughly(vm, from, to);
+    return cost.possible ? migrationCost(cost.estimate, parameters) : null;
+  });
+  const costs: Costs = { costing, of: remembered(start, costsBy(start, costing)), roughly, priced };
+  return decided(start, goal, costs, true) ?? decided(start, goal, costs, false) ?? never();
 }
 
 type CostOf = (vm: number, from: number, to: number) => MoveCost;
-type Costs = { costing: Costing; of: CostOf; roughly: CostOf | null };
+type Costs = {
+  costing: Costing;
+  /** In full, and by the median course. */
+  of: CostOf;
+  roughly: CostOf;
+  /** The latter in the currency of the prices; null: no mechanism can. */
+  priced: (vm: number, from: number, to: number) => number | null;
+};
 
 function never(): never {
   throw new RangeError("a plan with full costs is always possible");
 }
 
 /** null: what was chosen by rough costs is not possible, or does not pay. */
-function decided(start: World, goal: Goal, costsOf: Costs, roughCostOf: CostOf): Outcome | null {
+function decided(start: World, goal: Goal, costs: Costs, isRoughEnough: boolean): Outcome | null {
   const { parameters } = start;
   const counted = countedBy(goal, parameters);
   const budget: Budget = { left: parameters.evaluationsMax };
@@ -66,14 +77,14 @@ function decided(start: World, goal: Goal, costsOf: Costs, roughCostOf: CostOf):
   const chosen: Chosen[] = [];
   const stages: StageResult[] = [];
   for (const stage of goals) {
-    const result = runStage({ world, stage, chosen, budget, costs: costsOf, roughCostOf });
+    const result = runStage({ world, stage, chosen, budget, costs, isRoughEnough });
     stages.push(result.stage);
     chosen.push(...result.chosen);
   }
   const scheduled = besideEachOther(
     start,
     schedule(start, chosen, ({ gain }) => gain.bundle),
-    costsOf.costing,
+    costs.costing,
   );
   if (scheduled === null) return null;
   // What no order makes possible is not done, nor counted.
@@ -106,10 +117,11 @@ type StageInput = {
   chosen: readonly Chosen[];
   budget: Budget;
   costs: Costs;
-  roughCostOf: CostOf;
+  /** To choose by, where a move pays clearly. */
+  isRoughEnough: boolean;
 };
 
-function runStage({ world, stage, chosen, budget, costs: { of: costOf, roughly }, roughCostOf }: StageInput): {
+function runStage({ world, stage, chosen, budget, costs, isRoughEnough }: StageInput): {
   stage: StageResult;
   chosen: Chosen[];
 } {
@@ -125,14 +137,11 @@ function runStage({ world, stage, chosen, budget, costs: { of: costOf, roughly }
     means,
     findings,
     fixed: new Set(chosen.map(({ vm }) => vm)),
-    costOf: (vm, to) => {
-      const cost = roughCostOf(vm, world.hostOf[vm] ?? 0, to);
-      return cost.possible ? migrationCost(cost.estimate, parameters) : null;
-    },
+    costOf: (vm, to) => costs.priced(vm, world.hostOf[vm] ?? 0, to),
     obstacleOf: (vm, to) => {
-      const rough = roughCostOf(vm, world.hostOf[vm] ?? 0, to);
+      const rough = costs.roughly(vm, world.hostOf[vm] ?? 0, to);
       if (rough.possible && isClear(rough.estimate, parameters)) return null;
-      const cost = costOf(vm, world.hostOf[vm] ?? 0, to);
+      const cost = costs.of(vm, world.hostOf[vm] ?? 0, to);
       return cost.possible ? null : cost.rejection;
     },
     isSpent: (evaluations) => {
@@ -145,8 +154,8 @@ function runStage({ world, stage, chosen, budget, costs: { of: costOf, roughly }
       world,
       counted,
       means,
-      costOf,
-      roughCostOf: roughly,
+      costOf: costs.of,
+      roughCostOf: isRoughEnough ? costs.roughly : null,
       movesMax: parameters.movesMax - chosen.length,
       movedBytesMax: bytesLeft(world, chosen),
       bundlesBefore: Math.max(0, ...chosen.map(({ gain }) => gain.bundle)),
@@ -211,20 +220,22 @@ function costsInWaves(
   return again;
 }
 
-/** Costs by VM and destination, each asked of the cost models once. */
-function costs(start: World, costing: Costing): CostOf {
-  const { parameters, vms, hosts } = start;
+/** Costs by VM and hosts, as if as many moves ran beside each as may. */
+function costsBy(start: World, costing: Costing): CostOf {
+  const { parameters, vms } = start;
   const beside = plannedPeers(Math.min(vms.length, parameters.movesMax), parameters);
-  const known = new Map<number, MoveCost>();
+  return (vm, from, to) => costing(vmAt(start, vm), hostAt(start, from), hostAt(start, to), beside);
+}
+
+/** Each VM and destination is asked about once. */
+function remembered<Value>({ hosts }: World, ask: (vm: number, from: number, to: number) => Value): typeof ask {
+  const known = new Map<number, Value>();
   return (vm, from, to) => {
     const key = vm * hosts.length + to;
     const before = known.get(key);
     if (before !== undefined) return before;
-    const [it, source, target] = [vms[vm], hosts[from], hosts[to]];
-    if (it === undefined || source === undefined || target === undefined)
-      throw new RangeError(`no VM ${vm}, or no host ${from} or ${to}, in this world`);
-    const cost = costing(it, source, target, beside);
-    known.set(key, cost);
-    return cost;
+    const value = ask(vm, from, to);
+    known.set(key, value);
+    return value;
   };
 }

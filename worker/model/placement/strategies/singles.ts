@@ -10,6 +10,8 @@ import { type Nearer, nearerHosts } from "./talk.ts";
 
 /** Hosts that are weighed in full for a VM: those that bring its peers nearest. */
 const HOSTS_WEIGHED_MAX = 8;
+/** Of these so many are costed: what a migration costs differs little from host to host. */
+const HOSTS_COSTED_MAX = 2;
 /** Distances to so many hosts are added up in the time in which one move is weighed. */
 const DISTANCES_PER_EVALUATION = 20;
 /** Bounds are sums of floating point: a little above what they bound. */
@@ -20,7 +22,7 @@ const WATTS_PER_KW = 1000;
 type Known = {
   /** null: it may not move. */
   unit: number[] | null;
-  nearer: Nearer[];
+  nearer: Nearer;
   /** An hour: what moving it may save besides its traffic, at most. */
   reliefMax: number;
   /** Its best move, where that is known. */
@@ -106,16 +108,18 @@ function openAbove({ netMax, state }: Singles, talking: readonly number[], floor
 }
 
 /** What a move to the host may bring over the horizon, before what the migration costs. */
-function netMaxAt({ world }: StrategyInput, relief: number, { crossingSaved }: Nearer): number {
+function netMaxAt({ world }: StrategyInput, relief: number, crossingSaved: number): number {
   const perHour = trafficPrice(world.parameters, crossingSaved) + relief + SLACK;
   return (perHour * world.parameters.horizonMs) / HOUR_MS;
 }
+
+const NOWHERE: Nearer = { hosts: [], crossingSaved: [] };
 
 function lookAt(singles: Singles, vm: number): void {
   const { input, known } = singles;
   const unit = movableUnit(singles, vm);
   const isSpent = unit === null || input.isSpent(input.world.hosts.length / DISTANCES_PER_EVALUATION);
-  const nearer = isSpent ? [] : nearerHosts(input.world, unit);
+  const nearer = isSpent ? NOWHERE : nearerHosts(input.world, unit);
   known[vm] = { unit: isSpent ? null : unit, nearer, reliefMax: 0, best: null };
   boundAnew(singles, vm);
 }
@@ -123,7 +127,7 @@ function lookAt(singles: Singles, vm: number): void {
 /** After a change where it is, or where it was weighed. */
 function boundAnew({ input, known, netMax, state, wattsPerCoreMin: perCore }: Singles, vm: number): void {
   const it = known[vm];
-  const [nearest] = it?.nearer ?? [];
+  const [nearest] = it?.nearer.crossingSaved ?? [];
   netMax[vm] = Number.NEGATIVE_INFINITY;
   state[vm] = EXACT;
   if (it === undefined || it.unit === null || nearest === undefined) return;
@@ -155,29 +159,35 @@ function reliefMax({ world, counted, means }: StrategyInput, perCore: number, un
 
 /** Weighs the VM's unit at the nearest hosts that could bring as much as the floor. */
 function weighAll(singles: Singles, vm: number, floor: number): void {
-  const { input, known, netMax, state, watching } = singles;
+  const { input, known, netMax, state } = singles;
   const it = known[vm];
-  if (it === undefined || it.unit === null) return;
-  const gross: Weighed[] = [];
-  let others = Number.NEGATIVE_INFINITY;
-  for (const at of it.nearer) {
-    if (gross.length >= HOSTS_WEIGHED_MAX || input.isSpent(0)) break;
-    const most = netMaxAt(input, it.reliefMax, at);
-    if (most < floor) {
-      others = most;
-      break;
-    }
-    watching[at.host]?.add(vm);
-    const found = coolGross(input, it.unit, at.host);
-    if (found !== null) gross.push(found);
-  }
+  if (it === undefined) return;
+  const { gross, beyond } = grossAt(singles, vm, it, floor);
   const promising = gross.filter(({ gain }) => gain.net >= floor).sort((a, b) => b.gain.net - a.gain.net);
-  const best = bestCosted(input, promising);
-  for (const { gain } of gross) if (gain.net < floor) others = Math.max(others, gain.net);
-  const net = best?.gain.net ?? Number.NEGATIVE_INFINITY;
-  it.best = best;
+  const others = gross.reduce((most, { gain }) => (gain.net < floor ? Math.max(most, gain.net) : most), beyond);
+  it.best = bestCosted(input, promising);
+  const net = it.best?.gain.net ?? Number.NEGATIVE_INFINITY;
   state[vm] = net >= others ? EXACT : BOUNDED;
   netMax[vm] = Math.max(net, others);
+}
+
+/** What it would bring on each of these hosts, before its migrations cost anything; `beyond`: no other brings more. */
+function grossAt(
+  { input, watching }: Singles,
+  vm: number,
+  { unit, nearer, reliefMax: relief }: Known,
+  floor: number,
+): { gross: Weighed[]; beyond: number } {
+  const gross: Weighed[] = [];
+  for (const [index, host] of nearer.hosts.entries()) {
+    if (gross.length >= HOSTS_WEIGHED_MAX || input.isSpent(0)) break;
+    const most = netMaxAt(input, relief, nearer.crossingSaved[index] ?? 0);
+    if (most < floor) return { gross, beyond: most };
+    watching[host]?.add(vm);
+    const found = coolGross(input, unit ?? [], host);
+    if (found !== null) gross.push(found);
+  }
+  return { gross, beyond: Number.NEGATIVE_INFINITY };
 }
 
 /** What the unit would bring there before its migrations cost anything; null: it does not fit, or the host would be hot. */
@@ -191,7 +201,7 @@ function coolGross(input: StrategyInput, unit: readonly number[], to: number): W
 /** `gross`: what brings most before its cost first. */
 function bestCosted(input: StrategyInput, gross: readonly Weighed[]): Weighed | null {
   let best: Weighed | null = null;
-  for (const one of gross) {
+  for (const one of gross.slice(0, HOSTS_COSTED_MAX)) {
     if (best !== null && one.gain.net <= best.gain.net) return best;
     best = better(best, withCosts(input, one));
   }

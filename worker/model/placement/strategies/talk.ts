@@ -15,16 +15,14 @@ const HOSTS_TOLD_MAX = 3;
 const STUCK_MAX = 100;
 const VMS_ASKED_MAX = 500;
 
-export type Nearer = { host: number; crossingSaved: number };
+/** Hosts, the nearest first, with by how much traffic between hosts, times distance, would fall there. */
+export type Nearer = { hosts: number[]; crossingSaved: number[] };
 
 /** So many of the nearest hosts are looked at for a VM. */
-const NEARER_MAX = 64;
+const NEARER_MAX = 24;
 
-/**
- * The nearest hosts to the peers of these VMs, which are on one, as far as they are nearer than that one, the nearest first;
- * with by how much the VMs' traffic between hosts, times distance, would fall.
- */
-export function nearerHosts(world: World, unit: readonly number[]): Nearer[] {
+/** The nearest hosts to the peers of these VMs, which are on one, as far as they are nearer than that one. */
+export function nearerHosts(world: World, unit: readonly number[]): Nearer {
   const from = world.hostOf[unit[0] ?? 0] ?? 0;
   const outside = unit.flatMap((vm) => (world.peers[vm] ?? []).filter((peer) => !unit.includes(peer.vm)));
   const crossingAt = (distanceTo: (peerHost: number) => number): number => {
@@ -34,9 +32,9 @@ export function nearerHosts(world: World, unit: readonly number[]): Nearer[] {
   };
   const now = crossingAt((peerHost) => distance(world, from, peerHost));
   const ofPeers = [...new Set(outside.map(({ vm }) => world.hostOf[vm] ?? 0))];
-  const nearer: Nearer[] = [];
+  const nearer: { host: number; saved: number }[] = [];
   const consider = (host: number, crossing: number): void => {
-    if (host !== from && crossing < now) nearer.push({ host, crossingSaved: now - crossing });
+    if (host !== from && crossing < now) nearer.push({ host, saved: now - crossing });
   };
   for (const host of ofPeers)
     consider(
@@ -50,7 +48,8 @@ export function nearerHosts(world: World, unit: readonly number[]): Nearer[] {
     for (const host of hosts) if (!ofPeers.includes(host)) consider(host, crossing);
     [taken, last] = [taken + hosts.length, crossing];
   }
-  return nearer.sort((a, b) => b.crossingSaved - a.crossingSaved || a.host - b.host).slice(0, NEARER_MAX);
+  const nearest = nearer.sort((a, b) => b.saved - a.saved || a.host - b.host).slice(0, NEARER_MAX);
+  return { hosts: nearest.map(({ host }) => host), crossingSaved: nearest.map(({ saved }) => saved) };
 }
 
 type Site = { hosts: readonly number[]; crossing: number };
@@ -74,18 +73,14 @@ export function stuckOf(input: StrategyInput, vms: readonly number[]): StrategyA
   const { world } = input;
   const wanting = vms
     .filter((vm) => world.unknown[world.hostOf[vm] ?? 0] === null)
-    .map((vm) => ({ vm, nearer: nearerHosts(world, unitOf(world, vm)) }))
-    .filter(({ nearer }) => nearer.length > 0)
-    .sort((a, b) => (b.nearer[0]?.crossingSaved ?? 0) - (a.nearer[0]?.crossingSaved ?? 0) || a.vm - b.vm)
+    .map((vm) => ({ vm, ...nearerHosts(world, unitOf(world, vm)) }))
+    .filter(({ hosts }) => hosts.length > 0)
+    .sort((a, b) => (b.crossingSaved[0] ?? 0) - (a.crossingSaved[0] ?? 0) || a.vm - b.vm)
     .slice(0, VMS_ASKED_MAX);
   const stuck: StrategyAnswer["stuck"] = [];
-  for (const { vm, nearer } of wanting) {
-    if (stuck.length >= STUCK_MAX || input.isSpent(nearer.length)) break;
-    const rejections = whatKeeps(
-      input,
-      vm,
-      nearer.map(({ host }) => host),
-    );
+  for (const { vm, hosts } of wanting) {
+    if (stuck.length >= STUCK_MAX || input.isSpent(hosts.length)) break;
+    const rejections = whatKeeps(input, vm, hosts);
     if (rejections.length > 0) stuck.push({ vm, rejections });
   }
   return stuck.sort((a, b) => a.vm - b.vm);

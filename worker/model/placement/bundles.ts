@@ -43,7 +43,7 @@ type IsFine = (world: World) => boolean;
 /** What the moves would bring together; null: one does not fit, no mechanism makes it, or `isFine` is against the state. */
 export function weigh(input: StrategyInput, moves: readonly BundleMove[], isFine: IsFine = () => true): Weighed | null {
   const gross = grossOf(input, moves, isFine);
-  return gross === null ? null : withCosts(input, gross);
+  return gross === null ? null : withCosts(gross, input.costOf);
 }
 
 /** The same as if migrations cost nothing: the cost models are not asked. */
@@ -64,10 +64,10 @@ export function grossOf(input: StrategyInput, moves: readonly BundleMove[], isFi
 }
 
 /** The same with what its migrations cost; null: no mechanism makes one of them. */
-export function withCosts(input: StrategyInput, { moves, gain }: Weighed): Weighed | null {
+export function withCosts({ moves, gain }: Weighed, costOf: StrategyInput["costOf"]): Weighed | null {
   let cost = 0;
   for (const { vm, to } of moves) {
-    const one = input.costOf(vm, to);
+    const one = costOf(vm, to);
     if (one === null) return null;
     cost += one;
   }

@@ -45,10 +45,7 @@ export function decide(snapshot: Snapshot, goal: Goal, parameters: PlanParameter
   const start = createWorld(snapshot, parameters);
   const costing = costingFor(snapshot, parameters);
   const roughly = costsBy(start, roughCostingFor(snapshot, parameters));
-  const priced = remembered(start, (vm, from, to): number | null => {
-    const cost = roughly(vm, from, to);
-    return cost.possible ? migrationCost(cost.estimate, parameters) : null;
-  });
+  const priced = remembered(start, (vm, from, to) => priceOf(roughly(vm, from, to), parameters));
   const costs: Costs = { costing, of: remembered(start, costsBy(start, costing)), roughly, priced };
   return decided(start, goal, costs, true) ?? decided(start, goal, costs, false) ?? never();
 }
@@ -62,6 +59,9 @@ type Costs = {
   /** The latter in the currency of the prices; null: no mechanism can. */
   priced: (vm: number, from: number, to: number) => number | null;
 };
+
+const priceOf = (cost: MoveCost, parameters: PlanParameters): number | null =>
+  cost.possible ? migrationCost(cost.estimate, parameters) : null;
 
 function never(): never {
   throw new RangeError("a plan with full costs is always possible");
@@ -137,7 +137,8 @@ function runStage({ world, stage, chosen, budget, costs, isRoughEnough }: StageI
     means,
     findings,
     fixed: new Set(chosen.map(({ vm }) => vm)),
-    costOf: (vm, to) => costs.priced(vm, world.hostOf[vm] ?? 0, to),
+    costOf: (vm, to) => priceOf(costs.of(vm, world.hostOf[vm] ?? 0, to), parameters),
+    roughCostOf: (vm, to) => costs.priced(vm, world.hostOf[vm] ?? 0, to),
     obstacleOf: (vm, to) => {
       const rough = costs.roughly(vm, world.hostOf[vm] ?? 0, to);
       if (rough.possible && isClear(rough.estimate, parameters)) return null;

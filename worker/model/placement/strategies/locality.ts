@@ -61,7 +61,7 @@ function nothingKnown({ vms }: World): string {
 function weighCool(input: StrategyInput, group: readonly number[], to: number, floor: number): Weighed | null {
   const moves = group.filter((vm) => input.world.hostOf[vm] !== to).map((vm) => ({ vm, to }));
   const gross = grossOf(input, moves, (world) => hotResource(world, to) === null);
-  return gross === null || gross.gain.net <= floor ? null : withCosts(input, gross);
+  return gross === null || gross.gain.net <= floor ? null : withCosts(gross, input.roughCostOf);
 }
 
 /** The first VM that talks across hosts and, with those that it talks to, is worth moving somewhere as a group. */

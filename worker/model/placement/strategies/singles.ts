@@ -203,7 +203,7 @@ function bestCosted(input: StrategyInput, gross: readonly Weighed[]): Weighed | 
   let best: Weighed | null = null;
   for (const one of gross.slice(0, HOSTS_COSTED_MAX)) {
     if (best !== null && one.gain.net <= best.gain.net) return best;
-    best = better(best, withCosts(input, one));
+    best = better(best, withCosts(one, input.roughCostOf));
   }
   return best;
 }

@@ -114,7 +114,11 @@ function worthOf(world: World, unit: readonly number[], to: number): number {
 }
 
 /** What stands against the host; empty: nothing hard does, it would only not pay. */
-function objectionsTo({ world, costOf, obstacleOf }: StrategyInput, unit: readonly number[], to: number): Rejection[] {
+function objectionsTo(
+  { world, roughCostOf, obstacleOf }: StrategyInput,
+  unit: readonly number[],
+  to: number,
+): Rejection[] {
   const [first = 0] = unit;
   if (unit.length === 1 && arrivalRejections(world, first, to).length > 0) return arrivalRejections(world, first, to);
   const origins = unit.map((vm) => world.hostOf[vm] ?? 0);
@@ -127,7 +131,7 @@ function objectionsTo({ world, costOf, obstacleOf }: StrategyInput, unit: readon
   const after = hot === null ? 0 : ratioOf(world, to, hot);
   unit.forEach((vm, index) => place(world, vm, origins[index] ?? 0));
   if (hot !== null) return [tooHot(world, to, hot, after, vmAt(world, first).name)];
-  if (unit.every((vm) => costOf(vm, to) !== null)) return [];
+  if (unit.every((vm) => roughCostOf(vm, to) !== null)) return [];
   return unit.flatMap((vm) => obstacleOf(vm, to) ?? []);
 }
 

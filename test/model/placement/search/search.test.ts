@@ -82,6 +82,13 @@ describe("the search", () => {
       }),
     ));
 
+  test("ends by itself where hosts are alike and no more bytes may be moved", () => {
+    const vms = Array.from({ length: 8 }, () => ({ on: 0, cpu: 1, memory: 10 }));
+    const { input } = inputOf({ hosts: [{}, {}, {}], vms });
+    const found = searchBalance(input, { movedBytesMax: 10, evaluationsMax: 10_000_000 });
+    expect(found).toMatchObject({ cutShort: false, movedBytes: 10 });
+  });
+
   test("says that it was cut short, and keeps within its budget but for the look it was in", () => {
     const world: WorldSpec = {
       hosts: Array.from({ length: 6 }, () => ({})),

@@ -4,7 +4,7 @@ import { awayBytes, makeMove, skewChange } from "./state.ts";
 import type { SearchState } from "./state.ts";
 
 /** Differences smaller than this share of what skews the cluster are rounding. */
-const NOISE_RATIO = 1e-12;
+export const NOISE_RATIO = 1e-12;
 
 /** `out` goes from `host` to `partner`, `back` the other way; -1: none. */
 export type Exchange = { host: number; partner: number; out: number; back: number; gain: number };

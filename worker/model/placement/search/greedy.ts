@@ -1,6 +1,6 @@
 // Moves that even out most for a byte, over the whole cluster. Every host's best is kept in a heap; where one of its two hosts
 // has changed since, it is valued anew when it comes to the top.
-import { affordable, goes, mayRun } from "./exchange.ts";
+import { affordable, goes, mayRun, NOISE_RATIO } from "./exchange.ts";
 import type { Limits } from "./exchange.ts";
 import { findPartners } from "./partners.ts";
 import { awayBytes, makeMove, skewChange } from "./state.ts";
@@ -63,6 +63,7 @@ function tryMoves(state: SearchState, best: Steepest, to: number, limits: Limits
   const vms = state.residents[from] ?? [];
   limits.evaluationsLeft -= vms.length;
   const most = state.skew[to] ?? 0;
+  const noise = state.total * NOISE_RATIO;
   for (let index = 0; index < vms.length; index++) {
     const vm = vms[index] ?? 0;
     const leaving = state.leaving[vm] ?? 0;
@@ -70,8 +71,15 @@ function tryMoves(state: SearchState, best: Steepest, to: number, limits: Limits
     const paid = Math.max(FREE_BYTES, bytes);
     // An arrival gains no more than all that skews the destination.
     if (leaving + most <= best.gainPerByte * paid) continue;
-    const gainPerByte = (leaving - skewChange(state, vm, to, 1)) / paid;
-    if (gainPerByte <= best.gainPerByte || !affordable(state, bytes, goes(state, vm, from, to), limits)) continue;
+    const gain = leaving - skewChange(state, vm, to, 1);
+    const gainPerByte = gain / paid;
+    // Rounding would move a VM for nothing between two hosts that are alike, again and again.
+    if (
+      gain <= noise ||
+      gainPerByte <= best.gainPerByte ||
+      !affordable(state, bytes, goes(state, vm, from, to), limits)
+    )
+      continue;
     if (!mayRun(state, vm, to, -1)) continue;
     best.vm = vm;
     best.to = to;

@@ -5,7 +5,7 @@ import { DAY_MS, MINUTE_MS } from "../units.ts";
 import { timestampMs, vmUuid } from "../wire/common.ts";
 import { type DirtyCurveReport, dirtyCurveReport } from "../wire/telemetry.ts";
 import { metricNamed } from "./catalogue.ts";
-import { type Frame, HOST, seriesKey } from "./frame.ts";
+import { type Frame, HOST } from "./frame.ts";
 import { roundDigits } from "./rounding.ts";
 
 /** After this time an old value weighs half in the moving average. */
@@ -122,18 +122,24 @@ export function placeColumns(
 ): { known: Known; places: Places } {
   const kept = [...known.series.keys()].filter((place) => now - (known.times[place] ?? 0) <= FORGET_MS);
   const series = kept.map((place) => known.series[place] ?? { entity: HOST, metric: "" });
-  const placeOf = new Map(series.map(({ entity, metric }, place) => [seriesKey(entity, metric), place]));
+  const placeOf = new Map<string, Map<string, number>>();
+  const placesOf = (entity: string): Map<string, number> => {
+    const of = placeOf.get(entity) ?? new Map<string, number>();
+    placeOf.set(entity, of);
+    return of;
+  };
+  series.forEach(({ entity, metric }, place) => placesOf(entity).set(metric, place));
   const isInCatalogue = (metric: string): boolean => metricNamed(metric) !== undefined;
   let catalogue = series.filter(({ metric }) => isInCatalogue(metric)).length;
   let others = series.length - catalogue;
   const places = Int32Array.from(columns, ({ entity, metric }) => {
-    const key = seriesKey(entity, metric);
-    const place = placeOf.get(key);
+    const of = placesOf(entity);
+    const place = of.get(metric);
     if (place !== undefined) return place;
     if (isInCatalogue(metric) ? catalogue >= CATALOGUE_SERIES_MAX : others >= OTHER_SERIES_MAX) return -1;
     if (isInCatalogue(metric)) catalogue += 1;
     else others += 1;
-    placeOf.set(key, series.length);
+    of.set(metric, series.length);
     series.push({ entity, metric });
     return series.length - 1;
   });

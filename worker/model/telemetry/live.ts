@@ -58,6 +58,9 @@ function hash(bytes: Uint8Array, start: number): number {
 
 const hexWord = (word: number): string => word.toString(16).padStart(8, "0");
 
+/** Names of metrics are shorter. */
+const nameRoom = new Uint8Array(512);
+
 /** The layout of these series, runs of one entity together. */
 export function layoutOf(series: readonly SeriesName[]): LiveLayout {
   const runs: { entity: string; metrics: string[] }[] = [];
@@ -77,7 +80,8 @@ export function layoutOf(series: readonly SeriesName[]): LiveLayout {
       const number = metricNamed(metric)?.number ?? 0;
       out.varint(number);
       if (number !== 0) continue;
-      const name = encoder.encode(metric);
+      const { read, written } = encoder.encodeInto(metric, nameRoom);
+      const name = read === metric.length ? nameRoom.subarray(0, written) : encoder.encode(metric);
       out.varint(name.length);
       out.bytes(name);
     }

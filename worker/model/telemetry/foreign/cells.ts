@@ -27,8 +27,9 @@ export type Cells = {
   row: number;
   /** Rows for which columns have room. */
   width: number;
-  /** Room of the next ones. */
+  /** Of the last ones, and how much of it is taken. */
   room: Float64Array;
+  taken: number;
 };
 
 /** Columns that get their room together. */
@@ -43,6 +44,7 @@ export const createCells = (width: number): Cells => ({
   row: 0,
   width,
   room: NO_ROOM,
+  taken: 0,
 });
 
 const NO_ROOM = new Float64Array();
@@ -50,10 +52,12 @@ const NO_ROOM = new Float64Array();
 function takeRoom(cells: Cells): Float64Array {
   const { all, width } = cells;
   if ((all.length + ROOM_CELLS) * width > FRAME_VALUES_MAX) return NO_ROOM;
-  if (cells.room.length < width || width === 0) cells.room = new Float64Array(ROOM_CELLS * width).fill(Number.NaN);
-  const taken = cells.room.subarray(0, width);
-  cells.room = cells.room.subarray(width);
-  return taken;
+  if (cells.taken + width > cells.room.length) {
+    cells.room = new Float64Array(ROOM_CELLS * width).fill(Number.NaN);
+    cells.taken = 0;
+  }
+  cells.taken += width;
+  return cells.room.subarray(cells.taken - width, cells.taken);
 }
 
 export function cellOf(cells: Cells, entity: string, metric: string): Cell {

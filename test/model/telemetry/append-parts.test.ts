@@ -89,13 +89,13 @@ describe("appended batches", () => {
     expect(put(rows, append(batchOf(T0 + 10, 4, 4, 5), first.tails).appends)).toBe(false);
   });
 
-  test("go on in a new part, with their names, where one has grown to 128 KiB", () => {
-    const tail = { id: rawId(0), revision: 9, size: 131_000, head: null };
+  test("go on in a new part, with their names, where one has grown to 32 KiB", () => {
+    const tail = { id: rawId(0), revision: 9, size: 32_700, head: null };
     const first = append(batchOf(T0, 3, 4, 5), [{ ...tail, size: 0, live: null }]);
     const live = first.tails[0]?.live ?? null;
     const [fits] = append(batchOf(T0, 3, 4, 5), [{ ...tail, live }]).appends;
     expect(fits).toMatchObject({ id: rawId(0), revision: 9 });
-    const [next] = append(batchOf(T0, 3, 4, 5), [{ ...tail, size: 131_060, live }]).appends;
+    const [next] = append(batchOf(T0, 3, 4, 5), [{ ...tail, size: 32_760, live }]).appends;
     expect(next).toMatchObject({ id: rawId(1), revision: null });
     expect(next?.live?.length).toBeGreaterThan(fits?.live?.length ?? 0);
   });

@@ -107,6 +107,15 @@ describe("a frame is appended", () => {
     expect(append(frameAt([], column(HOST, "a")), tails)).toEqual({ appends: [], tails });
   });
 
+  test("to a part that has room for eight such batches", () => {
+    const frame = large(10, 80);
+    const [size = 0] = append(frame).tails.map((tail) => tail.size);
+    expect(size * 8).toBeGreaterThan(32 * 1024);
+    const to = (before: number) => idsOf(append(frame, [], [stored(0, before)]).appends);
+    expect(to(7 * size)).toEqual([id(0)]);
+    expect(to(7 * size + 1)).toEqual([id(1)]);
+  });
+
   test("in a part of its own where the last one would grow over 128 kB", () => {
     const frame = large(100, 80);
     const first = append(frame);

@@ -33,12 +33,21 @@ export type Append = {
 };
 
 /**
- * An append writes all of its row again, hence an open chunk goes on in the next part long before its row is full. One part is
- * enough for an hour of 20 VMs in batches of a minute.
+ * An append writes all of its row again, hence an open chunk goes on in the next part long before its row is full; but a part
+ * more is a row more to be written when its hour is packed, hence it has room for eight batches. Four parts are enough for an
+ * hour of 20 VMs in batches of a minute.
  */
+const OPEN_BATCHES = 8;
+const OPEN_BYTES_MIN = 32 * 1024;
 const OPEN_BYTES_MAX = 128 * 1024;
-/** From this part on rows are filled, because there are not many parts more: 64 of 128 kB and 64 of 900 kB make 66 MB an hour. */
+/** From this part on rows are filled, because there are not many parts more: 64 of 32 kB and 64 of 900 kB make 60 MB an hour. */
 const FULL_PARTS_FROM = 64;
+
+/** The size that a part may reach by a batch of so many bytes. */
+const openBytes = (part: number, batchBytes: number): number =>
+  part < FULL_PARTS_FROM
+    ? Math.min(Math.max(OPEN_BATCHES * batchBytes, OPEN_BYTES_MIN), OPEN_BYTES_MAX)
+    : PART_BYTES_MAX;
 
 /** Open chunks that are remembered: the present hour and those that a sender with a slow clock still writes to. */
 const TAILS_MAX = 3;
@@ -147,7 +156,7 @@ export function appendFrame(
     let tail: Tail = known.get(hour) ?? first;
     let encoded = encode(part, arrival, tail);
     const { part: lastPart } = chunkKey(tail.id);
-    if (tail.size > 0 && tail.size + encoded.size > (lastPart < FULL_PARTS_FROM ? OPEN_BYTES_MAX : PART_BYTES_MAX)) {
+    if (tail.size > 0 && tail.size + encoded.size > openBytes(lastPart, encoded.size)) {
       tail = { ...first, id: chunkId({ hostNumber, tier: "raw", hour, part: lastPart + 1 }) };
       encoded = encode(part, arrival, tail);
     }

@@ -6,16 +6,16 @@ import type { StoredPart } from "../model/telemetry/append.ts";
 import { parseRing } from "../model/telemetry/batch-ring.ts";
 import type { HostTelemetry, HostWrite } from "../model/telemetry/stored.ts";
 import { chunkId } from "../model/telemetry/chunk-id.ts";
-import { curvesSchema, type Known, NOTHING_KNOWN, parseLayout, parseReadings } from "../model/telemetry/known.ts";
+import { curvesSchema, type Known, NOTHING_KNOWN, parseReadings } from "../model/telemetry/known.ts";
 import { NO_COUNTERS, parseCounterState } from "../model/telemetry/foreign/counter-state.ts";
+import type { KnownOfHost } from "../model/telemetry/latest-json.ts";
 import { type Summary, summarySchema } from "../model/telemetry/summary.ts";
 import type { CommandRecord } from "../model/run.ts";
 import { createHostCache } from "./host-cache.ts";
+import { createLayoutCache } from "./layout-cache.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { type CommandsOf, compileWrite } from "./host-writes.ts";
 import { chunks, hosts, hostState, hostSummaries, placements, vms } from "./schema.ts";
-
-export type LatestOfHost = { hostId: string; cluster: string; heardAt: number | null; known: Known };
 
 export type SummaryOfHost = { hostId: string; cluster: string; summarizedAt: number | null; summary: Summary | null };
 
@@ -45,10 +45,13 @@ const hoursSchema = z.array(z.int());
 
 export type StateColumns = { layout: string | null; latest: string | null; curves: string | null };
 
+/** Layouts hardly ever change: who reads all of them does not parse them each time. */
+const layouts = createLayoutCache();
+
 /** What the columns of a host's state say. */
 export function knownOf({ layout, latest, curves }: StateColumns): Known {
   if (layout === null || latest === null) return NOTHING_KNOWN;
-  const series = parseLayout(layout);
+  const series = layouts.get(layout);
   return {
     series,
     ...parseReadings(Uint8Array.fromBase64(latest), series.length),
@@ -147,7 +150,7 @@ export function telemetryStore(db: Db) {
     },
 
     /** Latest values of hosts by id. */
-    latest: async (filter: HostFilter): Promise<LatestOfHost[]> => {
+    latest: async (filter: HostFilter): Promise<KnownOfHost[]> => {
       const rows = await db
         .select({ hostId: hosts.id, cluster: hosts.cluster, heardAt: hostState.heardAt, ...stateColumns })
         .from(hosts)

@@ -240,7 +240,7 @@ export const latestSchema = z
 export type Latest = z.infer<typeof latestSchema>;
 
 /** Averages are estimates: six digits of them say it all. */
-const sixDigits = (value: number): number => roundDigits(value, 6);
+export const sixDigits = (value: number): number => roundDigits(value, 6);
 
 /** By name, as the API says it. `wanted` says which series. */
 export function latestOf(known: Known, wanted: (entity: string, metric: string) => boolean): Latest {

@@ -46,7 +46,8 @@ export async function startDev({ stateDir, isScheduled = true, ...options }: Dev
   const secrets = { ADMIN_TOKEN: token.value, COMMAND_SIGNING_KEY: signingKey };
   const miniflare = await startMiniflare(state, secrets, options);
   try {
-    const url = (await miniflare.ready).origin;
+    await miniflare.ready;
+    const url = (await miniflare.unsafeGetDirectURL()).origin;
     await applyMigrations(await miniflare.getD1Database("DB"));
     const worker = await miniflare.getWorker();
     const runSchedule = async (): Promise<void> => {
@@ -85,8 +86,11 @@ async function startMiniflare(
   return new Miniflare(
     convertV4MiniflareOptions({
       ...options,
+      // What listens at `port` is the Worker itself. Miniflare's router, which a Worker on Cloudflare does not have, would
+      // take every request and answer through its hands; the scheduled handler alone is called through it.
+      unsafeDirectSockets: [{ host: "127.0.0.1", port }],
       host: "127.0.0.1",
-      port,
+      port: 0,
       ...(inspectorPort === undefined ? {} : { inspectorPort }),
       cf: false,
       log: new Log(LogLevel.WARN),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { buildPlan } from "../../worker/model/placement/index.ts";
-import { contextOf, firstHops, hopAfter, isTurnOf } from "../../worker/model/plan-order.ts";
+import { contextOf, firstHops, hopAfter, isTurnOf, withLaterHops } from "../../worker/model/plan-order.ts";
 import type { RunState } from "../../worker/model/lifecycle.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { MigrationRun } from "../../worker/model/run.ts";
@@ -78,6 +78,10 @@ describe("the order of a plan's runs", () => {
     expect(hopAfter(parked, plan, runsIn({ 1: "completed", 2: "failed" }))).toBeNull();
     expect(hopAfter(parked, plan, runsIn({ 1: "completed", 2: "queued", 3: "queued" }))).toBeNull();
     expect(hopAfter(parked, { ...plan, skipped: [3] }, runsIn({ 1: "completed" }))).toBeNull();
+  });
+
+  test("who leaves out a move leaves out what takes its VM on from there", () => {
+    expect([1, 2, 3].map((n) => withLaterHops(content.moves, n))).toEqual([[1, 3], [2], [3]]);
   });
 
   test("no cooldown holds a parked VM, and VMs that move together do not hold each other", () => {

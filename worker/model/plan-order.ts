@@ -9,6 +9,12 @@ import type { MigrationRun, NewRun } from "./run.ts";
 export const firstHops = (moves: readonly Move[]): Move[] =>
   moves.filter((move, index) => moves.findIndex(({ vm }) => vm === move.vm) === index);
 
+/** The numbers of a move and of those that take its VM on from there: without it they have nothing to begin with. */
+export function withLaterHops(moves: readonly Move[], n: number): number[] {
+  const vm = moves.find((move) => move.n === n)?.vm;
+  return moves.filter((move) => move.vm === vm && move.n >= n).map((move) => move.n);
+}
+
 /** The run of a move. */
 export const runOf = (plan: Plan, move: Move, migrationId: string, createdAt: number): NewRun => ({
   migrationId,

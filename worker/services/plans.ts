@@ -11,7 +11,7 @@ import type { PolicyMode } from "../model/policy/policy.ts";
 import type { Principal } from "../model/principal.ts";
 import { type SnapshotInput, snapshotOf } from "../model/snapshot-input.ts";
 import { DAY_MS } from "../model/units.ts";
-import { firstHops, runOf } from "../model/plan-order.ts";
+import { firstHops, runOf, withLaterHops } from "../model/plan-order.ts";
 import { assertApprovable } from "./approval-guards.ts";
 import { cancelQueued } from "./runs.ts";
 import { readSnapshotWithRecent } from "./snapshots.ts";
@@ -43,14 +43,13 @@ export const draftPlan = (deps: Deps, snapshot: Snapshot, input: NewPlan, at = "
 
 /** Gathers one snapshot, decides, stores. The same snapshot and parameters give the same content, byte for byte. */
 export async function createPlan(deps: Deps, principal: Principal, input: NewPlan): Promise<Plan> {
-  const decided = decideOn(await readPlanSnapshot(deps, input.cluster), input, "stored");
-  return storePlan(deps, await draftOf(deps, decided, input), principal.id, null);
+  const draft = await draftPlan(deps, await readPlanSnapshot(deps, input.cluster), input);
+  return storePlan(deps, draft, principal.id, null);
 }
 
 /** The plan that `createPlan` would store now; nothing is stored. */
 export async function dryRun(deps: Deps, input: NewPlan): Promise<DraftPlan> {
-  const decided = decideOn(await readPlanSnapshot(deps, input.cluster), input, "stored");
-  return shown(await draftOf(deps, decided, input));
+  return shown(await draftPlan(deps, await readPlanSnapshot(deps, input.cluster), input));
 }
 
 /** The plan for a cluster that the caller states. Nothing is read, and nothing is stored. */
@@ -268,6 +267,7 @@ export async function skipMove(
     }
   } else await readProposed(deps, planId);
   const entry = { actor: principal.id, action: "move.skipped", subject: `${planId}/${n}`, reason };
-  await decide(() => deps.store.plans.setSkipped(plan, sorted([...plan.skipped, n]), deps.now(), entry));
+  const skipped = sorted([...plan.skipped, ...withLaterHops(plan.content.moves, n)]);
+  await decide(() => deps.store.plans.setSkipped(plan, skipped, deps.now(), entry));
   return readPlan(deps, planId);
 }

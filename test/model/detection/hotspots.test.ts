@@ -104,7 +104,7 @@ describe("gray box", () => {
       // 2 cores used of 4, 2 left: 2 + 2 × 0.5 / 0.2.
       causes: [{ kind: "gray-box", vmUuid: uuidOf("shop"), value: 0.5, threshold: 0.2, neededCores: 7 }],
     });
-    expect(found.causes[0]?.sentence).toContain("would need about 7 cores");
+    expect(found.causes[0]?.sentence).toContain("would have to be about 7,");
   });
 
   test("one slow answer does not, nor does a service within its SLO or without one", () => {

@@ -21,7 +21,12 @@ import {
 } from "../../../worker/model/policy/policy.ts";
 import { freezeOf, NOW } from "./support.ts";
 
-const move = (fields: Partial<JudgedMove> & { bytes?: number } = {}): JudgedMove => ({
+/** Its bundle is its own unless one is given. */
+const move = ({
+  bytes = 100,
+  bundle,
+  ...fields
+}: Partial<JudgedMove> & { bytes?: number; bundle?: number } = {}): JudgedMove => ({
   n: 1,
   vm: "vm-1",
   vmName: "one",
@@ -42,7 +47,8 @@ const move = (fields: Partial<JudgedMove> & { bytes?: number } = {}): JudgedMove
     deadlineMs: 90_000,
     onDeadline: "cancel",
   },
-  estimate: { transferredBytes: { p50: fields.bytes ?? 100 } },
+  estimate: { transferredBytes: { p50: bytes } },
+  gain: { bundle: bundle ?? fields.n ?? 1 },
   ...fields,
 });
 
@@ -143,6 +149,23 @@ describe("what becomes of a plan", () => {
       [2, "depends"],
       [3, "depends"],
     ]);
+  });
+
+  test("a bundle is approved whole or not at all, and what it would have spent is there for others", () => {
+    const moves = [
+      move({ n: 1, vm: "vm-1", bundle: 1 }),
+      move({ n: 2, vm: "vm-2", bundle: 2 }),
+      move({ n: 3, vm: "vm-3", bundle: 1 }),
+    ];
+    const policy = policyWith({ mode: "auto" });
+    const budget = budgetLeft({ movesMaxPerDay: 1 }, [], NOW);
+    const { approve, leftOut } = permitted(policy, moves, circumstances({ budget }));
+    expect(approve).toEqual([2]);
+    expect(leftOut).toEqual([
+      { n: 1, cause: "depends", why: "move 3, on which it depends, is left out" },
+      { n: 3, cause: "budget", why: "the moves of the budget are spent" },
+    ]);
+    expect(permitted(policy, moves, circumstances()).approve).toEqual([1, 2, 3]);
   });
 
   test.each([

@@ -41,6 +41,6 @@ function withNeed(
   if (usedCores.length === 0) return verdict;
   const latencySeconds = Math.max(verdict.cause.value, verdict.cause.forecast ?? 0);
   const needed = neededCores({ usedCores, vcpus: vm.vcpus, latencySeconds, sloSeconds });
-  const sentence = `${verdict.cause.sentence} It has ${vm.vcpus} vCPUs and would need about ${cores(needed)} cores.`;
+  const sentence = `${verdict.cause.sentence} More vCPUs alone would have to be about ${cores(needed)}, of which it has ${vm.vcpus}.`;
   return { level: verdict.level, cause: { ...verdict.cause, neededCores: needed, sentence } };
 }

@@ -51,7 +51,6 @@ export const detectionParameters = z
 export type DetectionParameters = z.infer<typeof detectionParameters>;
 
 export const hostState = z.enum(["hot", "warm", "normal", "cold", "unknown"]);
-export type HostState = z.infer<typeof hostState>;
 
 export const detectionCause = z
   .strictObject({

@@ -1,13 +1,12 @@
 // What VMs need beyond what they use: those whose service says that it answers too late. Sandpiper's gray-box sizing (Wood et
 // al. 2007), from knowledge of the paper: the peak need is the tail of what was used, scaled up where the VM could not get more.
+import { LATENCY_SLO_LABEL, positiveLabel } from "../detection/signals.ts";
 import { quantile } from "../quantile.ts";
 import { cores } from "./format.ts";
 import { CPU, RESOURCES, ratioOf, type World } from "./world.ts";
 import type { PlanParameters } from "./types.ts";
 import type { SnapshotVm } from "../cluster.ts";
 
-/** Of this label a VM's own objective is read; it goes before the parameter `latencySloSeconds`. */
-const SLO_LABEL = "latency-slo-seconds";
 const TAIL = 0.95;
 /** Fewer samples have no tail: then the p95 of the summary is taken. */
 const TAIL_SAMPLES_MIN = 8;
@@ -27,10 +26,9 @@ export type Need = {
   lacksVcpus: boolean;
 };
 
-/** Within how many seconds the VM is to answer; null: nobody has said. */
+/** Within how many seconds the VM is to answer, by its label, else by the parameter; null: nobody has said. */
 export function sloOf({ labels }: SnapshotVm, { latencySloSeconds }: PlanParameters): number | null {
-  const labelled = Number(labels?.[SLO_LABEL]);
-  return Number.isFinite(labelled) && labelled > 0 ? labelled : (latencySloSeconds ?? null);
+  return positiveLabel(labels?.[LATENCY_SLO_LABEL]) ?? latencySloSeconds ?? null;
 }
 
 /** The 95th percentile of the newest samples; where these are few, that of the summary, else the mean. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { mechanismEstimate } from "../migration/types.ts";
 import { migrationLimits, migrationParameters } from "../wire/command.ts";
 import { mechanism, operatorId, vmUuid } from "../wire/common.ts";
-import { goal, planParameters, strategyName } from "./parameters.ts";
+import { goal, planParameters } from "./parameters.ts";
 
 export { goal, planParameters, type Goal, type PlanParameters, type StrategyName } from "./parameters.ts";
 
@@ -202,8 +202,6 @@ export const planContent = z
   .meta({ id: "PlanContent" });
 export type PlanContent = z.infer<typeof planContent>;
 
-export const planStage = z.strictObject({ goal, strategy: strategyName.optional() });
-
 export const planState = z.enum([
   "proposed",
   "approved",
@@ -215,4 +213,3 @@ export const planState = z.enum([
   "expired",
   "superseded",
 ]);
-export type PlanState = z.infer<typeof planState>;

@@ -11,7 +11,7 @@ import { nextOpening, windowOpen } from "./windows.ts";
 export type JudgedMove = Pick<
   Move,
   "n" | "vm" | "vmName" | "fromHostId" | "toHostId" | "mechanism" | "limits" | "parameters"
-> & { estimate: { transferredBytes: { p50: number } } };
+> & { estimate: { transferredBytes: { p50: number } }; gain: { bundle: number } };
 
 /** Labels by host id and by VM uuid, as they are now. */
 export type Labels = {
@@ -64,7 +64,7 @@ export type Circumstances = { freezes: readonly FreezeRule[]; budget: BudgetLeft
 
 /** Moves outside the scope, and what cannot be done without them. They are never made, whoever approves. */
 export const outOfScope = (policy: Pick<Policy, "scope">, moves: readonly JudgedMove[], labels: Labels): LeftOut[] =>
-  leaveOut(moves, (move) => {
+  leaveOut(moves, () => (move) => {
     const why = outsideScope(policy.scope, subject(move, labels));
     return why === null ? null : { cause: "scope", why };
   });
@@ -78,9 +78,19 @@ export function permitted(
   moves: readonly JudgedMove[],
   { freezes, budget, labels, now }: Circumstances,
 ): { approve: number[]; leftOut: LeftOut[] } {
+  const leftOut = leaveOut(moves, () => judgeIn(policy, { freezes, budget, labels, now }));
+  const left = new Set(leftOut.map(({ n }) => n));
+  return { approve: moves.map(({ n }) => n).filter((n) => !left.has(n)), leftOut };
+}
+
+/** Judges one move after the other, by what the budget has left after those that were kept. */
+function judgeIn(
+  policy: Pick<Policy, "scope" | "mode">,
+  { freezes, budget, labels, now }: Circumstances,
+): (move: JudgedMove) => Verdict {
   const kept: JudgedMove[] = [];
   let bytes = 0;
-  const left = leaveOut(moves, (move) => {
+  return (move) => {
     const ends = subject(move, labels);
     const outside = outsideScope(policy.scope, ends);
     if (outside !== null) return { cause: "scope", why: outside };
@@ -96,8 +106,7 @@ export function permitted(
     bytes += moveBytes;
     kept.push(move);
     return null;
-  });
-  return { approve: kept.map(({ n }) => n), leftOut: left };
+  };
 }
 
 /** Null: the move is made. */
@@ -105,19 +114,39 @@ type Verdict = Pick<LeftOut, "cause" | "why"> | null;
 
 /**
  * Goes through the moves in order. A plan counts on each move: where one is left out, so is every later one of the same VM
- * (it is not where that move begins) and every later one into the host that it was to make room on.
+ * (it is not where that move begins), every later one into the host that it was to make room on, and its whole bundle, whose
+ * moves only pay together. What a bundle that falls would have spent of the budget is there for others: all are judged anew.
  */
-function leaveOut(moves: readonly JudgedMove[], judge: (move: JudgedMove) => Verdict): LeftOut[] {
+function leaveOut(moves: readonly JudgedMove[], judging: () => (move: JudgedMove) => Verdict): LeftOut[] {
+  const ordered = moves.toSorted((a, b) => a.n - b.n);
+  /** Bundle → the move for which it falls. */
+  const fallen = new Map<number, LeftOut>();
+  for (;;) {
+    const left = passOver(ordered, judging(), fallen);
+    const out = new Map(left.map((one) => [one.n, one]));
+    const kept = new Set(ordered.filter(({ n }) => !out.has(n)).map(({ gain }) => gain.bundle));
+    const torn = ordered.find(({ n, gain }) => out.has(n) && kept.has(gain.bundle));
+    const cause = torn && out.get(torn.n);
+    if (torn === undefined || cause === undefined) return left;
+    fallen.set(torn.gain.bundle, cause);
+  }
+}
+
+function passOver(
+  ordered: readonly JudgedMove[],
+  judge: (move: JudgedMove) => Verdict,
+  fallen: ReadonlyMap<number, LeftOut>,
+): LeftOut[] {
   const left: LeftOut[] = [];
   const [vms, notFreed] = [new Map<string, number>(), new Map<string, number>()];
-  for (const move of moves.toSorted((a, b) => a.n - b.n)) {
-    const needed = vms.get(move.vm) ?? notFreed.get(move.toHostId);
+  for (const move of ordered) {
+    const first = fallen.get(move.gain.bundle);
+    const needed = first?.n ?? vms.get(move.vm) ?? notFreed.get(move.toHostId);
+    const why = `move ${needed}, on which it depends, is left out`;
     const verdict: Verdict =
-      needed === undefined
-        ? judge(move)
-        : { cause: "depends", why: `move ${needed}, on which it depends, is left out` };
+      needed === undefined ? judge(move) : first?.n === move.n ? first : { cause: "depends", why };
     if (verdict === null) continue;
-    left.push({ n: move.n, ...verdict });
+    left.push({ n: move.n, cause: verdict.cause, why: verdict.why });
     vms.set(move.vm, move.n);
     notFreed.set(move.fromHostId, move.n);
   }

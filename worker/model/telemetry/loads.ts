@@ -3,7 +3,7 @@ import type { HostLoad, VmLoad } from "../cluster.ts";
 import { DAY_MS, HOUR_MS } from "../units.ts";
 import { vmUuid } from "../wire/common.ts";
 import { HOST } from "./frame.ts";
-import { type Known, NOTHING_KNOWN } from "./known.ts";
+import type { Known } from "./known.ts";
 import { type Summary, summaryFigures } from "./summary.ts";
 
 /** A figure this much older than the newest one of the same host or VM says nothing of it any more. */
@@ -13,8 +13,6 @@ const SUMMARY_AGE_MS = DAY_MS;
 
 /** All that one host says of itself and of VMs. */
 export type Told = { known: Known; summary: Summary | null };
-
-export const NOTHING_TOLD: Told = { known: NOTHING_KNOWN, summary: null };
 
 type Figure = (metric: string) => number | undefined;
 

@@ -11,12 +11,14 @@ import type { Principal } from "./model/principal.ts";
 import { auditStore } from "./store/audit.ts";
 import { calibrationStore } from "./store/calibrations.ts";
 import { chunkStore } from "./store/chunks.ts";
+import type { Db } from "./store/db.ts";
 import { commandStore } from "./store/commands.ts";
 import { countedD1, type D1Counts } from "./store/counted-d1.ts";
 import { freezeStore } from "./store/freezes.ts";
 import { hostStore } from "./store/hosts.ts";
 import { idempotencyStore } from "./store/idempotency.ts";
 import { jobStore } from "./store/jobs.ts";
+import { createKept, type Kept } from "./store/kept.ts";
 import { migrationStore } from "./store/migrations.ts";
 import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
@@ -55,27 +57,33 @@ export type Runs = {
   notify: (migrationId: string) => Promise<void>;
 };
 
+const storesOf = (db: Db) => ({
+  tokens: tokenStore(db),
+  hosts: hostStore(db),
+  telemetry: telemetryStore(db),
+  chunks: chunkStore(db),
+  jobs: jobStore(db),
+  plans: planStore(db),
+  planInputs: planInputStore(db),
+  rules: ruleStore(db),
+  snapshots: snapshotStore(db),
+  migrations: migrationStore(db),
+  commands: commandStore(db),
+  idempotency: idempotencyStore(db),
+  audit: auditStore(db),
+  calibrations: calibrationStore(db),
+  policies: policyStore(db),
+  policyRuns: policyRunStore(db),
+  policyPlans: policyPlanStore(db),
+  freezes: freezeStore(db),
+});
+/** One an aggregate. */
+export type Stores = ReturnType<typeof storesOf>;
+
 export type Deps = {
-  store: {
-    tokens: ReturnType<typeof tokenStore>;
-    hosts: ReturnType<typeof hostStore>;
-    telemetry: ReturnType<typeof telemetryStore>;
-    chunks: ReturnType<typeof chunkStore>;
-    jobs: ReturnType<typeof jobStore>;
-    plans: ReturnType<typeof planStore>;
-    planInputs: ReturnType<typeof planInputStore>;
-    rules: ReturnType<typeof ruleStore>;
-    snapshots: ReturnType<typeof snapshotStore>;
-    migrations: ReturnType<typeof migrationStore>;
-    commands: ReturnType<typeof commandStore>;
-    idempotency: ReturnType<typeof idempotencyStore>;
-    audit: ReturnType<typeof auditStore>;
-    calibrations: ReturnType<typeof calibrationStore>;
-    policies: ReturnType<typeof policyStore>;
-    policyRuns: ReturnType<typeof policyRunStore>;
-    policyPlans: ReturnType<typeof policyPlanStore>;
-    freezes: ReturnType<typeof freezeStore>;
-  };
+  store: Stores;
+  /** Latest values of hosts as JSON, by host, version of its state and metrics. */
+  latestPieces: Kept<Uint8Array>;
   /** Of this isolate. */
   counts: { d1: D1Counts; telemetry: { stored: number; refused: number } };
   now: () => number;
@@ -97,6 +105,9 @@ export type Deps = {
 };
 
 export type AppEnv = { Bindings: Bindings; Variables: { deps: Deps; principal: Principal; bodyHash: string } };
+
+/** A part of an isolate's 128 MB: some 500 hosts with 20 VMs. */
+const LATEST_BYTES_MAX = 8 * 1024 * 1024;
 
 const utf8 = new TextEncoder();
 
@@ -149,28 +160,9 @@ function newDeps(env: Bindings): Deps {
   }
   const { LOCAL, ADMIN_TOKEN, COMMAND_SIGNING_KEY } = parsed.data;
   const counts = { d1: { queries: 0, rowsRead: 0, rowsWritten: 0 }, telemetry: { stored: 0, refused: 0 } };
-  const db = drizzle(countedD1(env.DB, counts.d1));
   return {
-    store: {
-      tokens: tokenStore(db),
-      hosts: hostStore(db),
-      telemetry: telemetryStore(db),
-      chunks: chunkStore(db),
-      jobs: jobStore(db),
-      plans: planStore(db),
-      planInputs: planInputStore(db),
-      rules: ruleStore(db),
-      snapshots: snapshotStore(db),
-      migrations: migrationStore(db),
-      commands: commandStore(db),
-      idempotency: idempotencyStore(db),
-      audit: auditStore(db),
-      calibrations: calibrationStore(db),
-      policies: policyStore(db),
-      policyRuns: policyRunStore(db),
-      policyPlans: policyPlanStore(db),
-      freezes: freezeStore(db),
-    },
+    store: storesOf(drizzle(countedD1(env.DB, counts.d1))),
+    latestPieces: createKept(LATEST_BYTES_MAX, (bytes) => bytes.length),
     counts,
     now: Date.now,
     newId: (prefix) => `${prefix}_${uuidv7().replaceAll("-", "")}`,

@@ -94,7 +94,7 @@ describe("an hour that Cron closes", () => {
       if (hour === first || hour === first + 8) await expectSummaryOfChunks(host.number, hour, [VM]);
     }
     await expectSummaryOfChunks(host.number, H - 1, [VM]);
-    const [state] = await deps.store.telemetry.latest({ hostId: host.id, cluster: null, after: null, limit: 1 });
+    const [state] = await deps.store.telemetry.latest([host.number]);
     const frames = [];
     for (const hour of [...windowHours(H - 1), H]) frames.push(await frameOfHour(host.number, hour));
     const all = (): boolean => true;

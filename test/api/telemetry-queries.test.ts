@@ -12,6 +12,7 @@ import {
   register,
   series,
 } from "../support/telemetry.ts";
+import type { TelemetryBatch } from "../../worker/model/wire/telemetry.ts";
 
 freshHostForEachTest();
 
@@ -91,4 +92,28 @@ test("latest values of a fleet come in pages, by cluster", async () => {
   expect((await ids(`cluster=lab&after=${first.next}&limit=1000`)).ids).not.toContain(first.next);
   expect(await ids("cluster=nowhere")).toEqual({ ids: [], next: null });
   expect(await call("GET", "/v1/latest?host=hv-nobody", ADMIN)).toMatchObject({ status: 404 });
+});
+
+test("latest values are those of the last write, however often and for whichever metrics they were asked before", async () => {
+  const host = lab.host;
+  const latest = async (query = "") => {
+    const { items } = await read<{ items: { latest: { host: Record<string, [number, number, number]> } }[] }>(
+      `/v1/latest?host=${host}${query}`,
+    );
+    return Object.fromEntries(Object.entries(items[0]?.latest.host ?? {}).map(([name, [, value]]) => [name, value]));
+  };
+  expect(await latest()).toEqual({});
+  const send = async (batch: Partial<TelemetryBatch>) =>
+    expect(await post({ batch: crypto.randomUUID(), ...batch })).toMatchObject({ status: 200 });
+  await send({ times: [NOW - 2 * MINUTE], host_series: { a: [1], b: [2] } });
+  for (let turn = 0; turn < 2; turn++) {
+    expect(await latest()).toEqual({ a: 1, b: 2 });
+    expect(await latest("&metric=a")).toEqual({ a: 1 });
+  }
+  await send({ times: [NOW - MINUTE], host_series: { a: [3] } });
+  expect(await latest("&metric=a")).toEqual({ a: 3 });
+  expect(await latest()).toEqual({ a: 3, b: 2 });
+  // Older than what is known: it changes a version, and no latest value.
+  await send({ times: [NOW - 90 * MINUTE], host_series: { a: [9] } });
+  expect(await latest()).toEqual({ a: 3, b: 2 });
 });

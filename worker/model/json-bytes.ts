@@ -11,8 +11,10 @@ const EXACT_MAX = 2 ** 53 - 1;
 const NUMBER_CHARS_MAX = 32;
 
 export type JsonBytes = {
-  /** Bytes as they are. */
+  /** A few bytes as they are. */
   raw: (bytes: Uint8Array) => void;
+  /** Many bytes as they are. */
+  block: (bytes: Uint8Array) => void;
   /** Text as it is. */
   text: (text: string) => void;
   /** A number that `JSON.parse` reads as the same one; null where it is not finite. */
@@ -43,6 +45,11 @@ export function createJsonBytes(sizeExpected: number): JsonBytes {
       // For a few bytes faster than `set`.
       for (let index = 0; index < more.length; index++) to[start + index] = more[index] as number;
       at = start + more.length;
+    },
+    block: (more) => {
+      room(more.length);
+      bytes.set(more, at);
+      at += more.length;
     },
     number: (value) => {
       room(NUMBER_CHARS_MAX);

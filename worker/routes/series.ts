@@ -9,7 +9,8 @@ import { latestSchema } from "../model/telemetry/known.ts";
 import { summarySchema } from "../model/telemetry/summary.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../model/units.ts";
 import { operatorId, timestampMs, vmUuid } from "../model/wire/common.ts";
-import { latestJson, latestValues } from "../services/latest.ts";
+import { latestPageJson } from "../model/telemetry/latest-json.ts";
+import { latestOfHosts } from "../services/latest.ts";
 import { GROUPS, querySeries, type SeriesAnswer } from "../services/series.ts";
 
 const RANGE_MS_MAX = 400 * DAY_MS;
@@ -198,16 +199,17 @@ export const seriesRoutes = createRouter()
     }),
     async (c) => {
       const { host, cluster, metric, after, limit } = c.req.valid("query");
-      const found = await latestValues(c.var.deps, {
+      const found = await latestOfHosts(c.var.deps, {
         hostId: host ?? null,
         cluster: cluster ?? null,
+        metrics: metric ?? null,
         after: after ?? null,
         limit: limit + 1,
       });
       if (host !== undefined && found.length === 0) throw new AppError({ code: "not_found", what: "host", id: host });
-      const page = cursor(found, limit, ({ hostId }) => hostId);
+      const { items, next } = cursor(found, limit, ({ hostId }) => hostId);
       // Written here, as the type of a route's answers cannot say.
-      return c.body(latestJson(page, metric ?? null), 200, { "content-type": "application/json" }) as never;
+      return c.body(latestPageJson(items, next), 200, { "content-type": "application/json" }) as never;
     },
   )
   .openapi(

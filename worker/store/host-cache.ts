@@ -1,6 +1,7 @@
 // What this isolate knows of hosts whose telemetry it wrote last, so that a write reads nothing. It may be stale: the version of
 // a write then fails, and it is read anew.
 import type { HostTelemetry } from "../model/telemetry/stored.ts";
+import { createKept } from "./kept.ts";
 
 /** A part of an isolate's 128 MB. */
 const BYTES_MAX = 32 * 1024 * 1024;
@@ -24,32 +25,6 @@ export type HostCache = {
 };
 
 export function createHostCache(bytesMax = BYTES_MAX): HostCache {
-  // In the order of their last use.
-  const hosts = new Map<string, { host: HostTelemetry; bytes: number }>();
-  let total = 0;
-  const drop = (hostId: string): void => {
-    total -= hosts.get(hostId)?.bytes ?? 0;
-    hosts.delete(hostId);
-  };
-  return {
-    get: (hostId) => {
-      const entry = hosts.get(hostId);
-      if (entry === undefined) return undefined;
-      hosts.delete(hostId);
-      hosts.set(hostId, entry);
-      return entry.host;
-    },
-    set: (host) => {
-      drop(host.hostId);
-      const bytes = bytesOf(host);
-      if (bytes > bytesMax) return;
-      hosts.set(host.hostId, { host, bytes });
-      total += bytes;
-      for (const oldest of hosts.keys()) {
-        if (total <= bytesMax) return;
-        drop(oldest);
-      }
-    },
-    drop,
-  };
+  const { get, set, drop } = createKept(bytesMax, bytesOf);
+  return { get, set: (host) => set(host.hostId, host), drop };
 }

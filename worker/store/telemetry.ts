@@ -8,7 +8,6 @@ import type { HostTelemetry, HostWrite } from "../model/telemetry/stored.ts";
 import { chunkId } from "../model/telemetry/chunk-id.ts";
 import { curvesSchema, type Known, NOTHING_KNOWN, parseReadings } from "../model/telemetry/known.ts";
 import { NO_COUNTERS, parseCounterState } from "../model/telemetry/foreign/counter-state.ts";
-import type { KnownOfHost } from "../model/telemetry/latest-json.ts";
 import { type Summary, summarySchema } from "../model/telemetry/summary.ts";
 import type { CommandRecord } from "../model/run.ts";
 import { createHostCache } from "./host-cache.ts";
@@ -18,6 +17,17 @@ import { type CommandsOf, compileWrite } from "./host-writes.ts";
 import { chunks, hosts, hostState, hostSummaries, placements, vms } from "./schema.ts";
 
 export type SummaryOfHost = { hostId: string; cluster: string; summarizedAt: number | null; summary: Summary | null };
+
+/** Which state of a host is stored now. */
+export type HostVersion = {
+  hostId: string;
+  number: number;
+  cluster: string;
+  heardAt: number | null;
+  version: number | null;
+};
+
+export type KnownOfHost = { number: number; heardAt: number; version: number; known: Known };
 
 /** Which hosts; `after`: those whose ids follow it. */
 export type HostFilter = { hostId: string | null; cluster: string | null; after: string | null; limit: number };
@@ -149,19 +159,37 @@ export function telemetryStore(db: Db) {
       ]);
     },
 
-    /** Latest values of hosts by id. */
-    latest: async (filter: HostFilter): Promise<KnownOfHost[]> => {
-      const rows = await db
-        .select({ hostId: hosts.id, cluster: hosts.cluster, heardAt: hostState.heardAt, ...stateColumns })
+    /** Hosts by id, and the versions of their states; a version of null: nothing was heard of it yet. */
+    versions: (filter: HostFilter): Promise<HostVersion[]> =>
+      db
+        .select({
+          hostId: hosts.id,
+          number: hosts.number,
+          cluster: hosts.cluster,
+          heardAt: hostState.heardAt,
+          version: hostState.version,
+        })
         .from(hosts)
         .leftJoin(hostState, eq(hostState.hostNumber, hosts.number))
         .where(isAmong(filter))
         .orderBy(asc(hosts.id))
-        .limit(filter.limit);
-      return rows.map(({ hostId, cluster, heardAt, ...state }) => ({
-        hostId,
-        cluster,
+        .limit(filter.limit),
+
+    /** Latest values of these hosts, in any order, those left out of which nothing was heard yet. */
+    latest: async (numbers: readonly number[]): Promise<KnownOfHost[]> => {
+      const rows = await db
+        .select({
+          number: hostState.hostNumber,
+          heardAt: hostState.heardAt,
+          version: hostState.version,
+          ...stateColumns,
+        })
+        .from(hostState)
+        .where(sql`${hostState.hostNumber} IN (SELECT value FROM json_each(${JSON.stringify(numbers)}))`);
+      return rows.map(({ number, heardAt, version, ...state }) => ({
+        number,
         heardAt,
+        version,
         known: knownOf(state),
       }));
     },

@@ -3,8 +3,6 @@ import { createJsonBytes, type JsonBytes } from "../json-bytes.ts";
 import { HOST } from "./frame.ts";
 import { type Known, type SeriesName, sixDigits } from "./known.ts";
 
-export type KnownOfHost = { hostId: string; cluster: string; heardAt: number | null; known: Known };
-
 /** Where the series of each entity stand, in the order in which entities come first. */
 type Entity = { entity: string; places: number[] };
 
@@ -104,19 +102,23 @@ function writeLatest(out: JsonBytes, known: Known, nameOf: NameOf): void {
 /** About what a reading takes, and its share of what stands around it. */
 const READING_BYTES = 64;
 
-/** A page of hosts with their latest values (`latestOf`), as JSON in UTF-8. `next`: the cursor of the page after it. */
-export function latestPageJson(
-  hosts: readonly KnownOfHost[],
-  isWanted: (metric: string) => boolean,
-  next: string | null,
-): Uint8Array<ArrayBuffer> {
-  const count = hosts.reduce((sum, { known }) => sum + known.series.length, 0);
-  const out = createJsonBytes(1024 + count * READING_BYTES);
-  const nameOf = namesOf(isWanted);
+/** What `latestOf` gives of one host, as JSON in UTF-8. */
+export function latestJson(known: Known, isWanted: (metric: string) => boolean): Uint8Array<ArrayBuffer> {
+  const out = createJsonBytes(256 + known.series.length * READING_BYTES);
+  writeLatest(out, known, namesOf(isWanted));
+  return out.take().slice();
+}
+
+/** A host of a page; `latest`: its `latestJson`. */
+export type LatestOfHost = { hostId: string; cluster: string; heardAt: number | null; latest: Uint8Array };
+
+/** A page of hosts with their latest values, as JSON in UTF-8. `next`: the cursor of the page after it. */
+export function latestPageJson(hosts: readonly LatestOfHost[], next: string | null): Uint8Array<ArrayBuffer> {
+  const out = createJsonBytes(256 + hosts.reduce((sum, { latest }) => sum + latest.length + 256, 0));
   out.text('{"items":[');
-  hosts.forEach(({ known, ...host }, index) => {
+  hosts.forEach(({ latest, ...host }, index) => {
     out.text(`${index === 0 ? "" : ","}${JSON.stringify(host).slice(0, -1)},"latest":`);
-    writeLatest(out, known, nameOf);
+    out.block(latest);
     out.text("}");
   });
   out.text(`],"next":${JSON.stringify(next)}}`);

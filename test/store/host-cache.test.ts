@@ -15,6 +15,7 @@ const host = (hostId: string, stated: Partial<HostTelemetry> = {}): HostTelemetr
   lateHours: [],
   counters: NO_COUNTERS,
   arrivals: [],
+  spare: { room: null },
   ...stated,
 });
 

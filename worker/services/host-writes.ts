@@ -9,7 +9,7 @@ import { type BatchEntry, remember } from "../model/telemetry/batch-ring.ts";
 import { type CounterState, formatCounterState } from "../model/telemetry/foreign/counter-state.ts";
 import type { Frame } from "../model/telemetry/frame.ts";
 import { RECENT_MS } from "../model/telemetry/ingest.ts";
-import { advance, advanceCurves, formatLayout, formatReadings } from "../model/telemetry/known.ts";
+import { advance, advanceCurves, formatLayout, formatReadings, type Room } from "../model/telemetry/known.ts";
 import type { VmState } from "../model/wire/inventory.ts";
 import type { DirtyCurveReport } from "../model/wire/telemetry.ts";
 import type { HostTelemetry, HostWrite } from "../model/telemetry/stored.ts";
@@ -89,7 +89,7 @@ async function prepare(
   const stored = unread.length === 0 ? [] : await deps.store.telemetry.parts(host.number, unread);
   const placed = place(host, () => appendFrame(host.number, ordered, arrival, tails ?? [], stored));
   const recent = frame.times.findIndex((time) => time >= now - RECENT_MS);
-  const advanced = recent === -1 ? grown : advance(grown, ordered, arrival.places, recent);
+  const advanced = recent === -1 ? grown : advance(grown, ordered, arrival.places, recent, takeSpare(host));
   const curves = advancedCurves(host, input, now);
   const known = curves === grown.curves ? advanced : { ...advanced, curves };
   const ring = input.batch === null ? { ring: host.ring, drop: 0, added: "" } : remember(host.ring, input.batch, now);
@@ -117,8 +117,15 @@ async function prepare(
       lateHours,
       counters: input.counters ?? host.counters,
       arrivals,
+      spare: known.times === host.known.times ? host.spare : { room: host.known },
     },
   };
+}
+
+function takeSpare({ spare }: HostTelemetry): Room | null {
+  const { room } = spare;
+  spare.room = null;
+  return room;
 }
 
 /** What does not fit the rows of its hour is the sender's to hear of. */

@@ -246,6 +246,7 @@ async function readHosts(db: Db, hostIds: readonly string[]): Promise<HostTeleme
         lateHours: lateHours === null ? [] : hoursSchema.parse(JSON.parse(lateHours)),
         counters: counters === null ? NO_COUNTERS : parseCounterState(counters),
         arrivals: [],
+        spare: { room: null },
       });
   }
   return found;

@@ -28,8 +28,8 @@ export type Append = {
   id: number;
   /** The revision that the chunk must have, because the frames rely on what stands before them; null: it is new. */
   revision: number | null;
-  head: Uint8Array | null;
-  live: Uint8Array | null;
+  head: Uint8Array<ArrayBuffer> | null;
+  live: Uint8Array<ArrayBuffer> | null;
 };
 
 /**
@@ -100,8 +100,8 @@ function byHour(frame: Frame): { hour: number; frame: Frame }[] {
 }
 
 type Encoded = {
-  head: Uint8Array | null;
-  live: Uint8Array | null;
+  head: Uint8Array<ArrayBuffer> | null;
+  live: Uint8Array<ArrayBuffer> | null;
   size: number;
   ends: Pick<Tail, "head" | "live" | "headLast" | "liveLast">;
 };

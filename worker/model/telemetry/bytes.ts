@@ -14,7 +14,7 @@ export class ChunkError extends Error {
 const VARINT_BYTES_MAX = 8;
 
 export class ByteWriter {
-  #bytes = new Uint8Array(1024);
+  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(1024);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
 
@@ -90,9 +90,10 @@ export class ByteWriter {
       this.#bytes[start - 1] = length;
       return;
     }
-    const before = new ByteWriter();
-    before.varint(length);
-    const prefix = before.finish();
+    const end = this.#length;
+    this.varint(length);
+    const prefix = this.#bytes.slice(end, this.#length);
+    this.#length = end;
     this.#reserve(prefix.length);
     this.#bytes.copyWithin(start - 1 + prefix.length, start, this.#length);
     this.#bytes.set(prefix, start - 1);
@@ -105,18 +106,20 @@ export class ByteWriter {
   }
 
   /** What was written, copied to its exact size. */
-  finish(): Uint8Array {
+  finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
   }
 
   /** What was written after its length, and zeros up to a multiple of `group` bytes. */
-  framed(group: number): Uint8Array {
-    const before = new ByteWriter();
-    before.varint(this.#length);
-    const prefix = before.finish();
-    const all = new Uint8Array(Math.ceil((prefix.length + this.#length) / group) * group);
-    all.set(prefix);
-    all.set(this.#bytes.subarray(0, this.#length), prefix.length);
+  framed(group: number): Uint8Array<ArrayBuffer> {
+    const length = this.#length;
+    // The length is written behind what it is the length of, and moved before it.
+    this.varint(length);
+    const prefix = this.#length - length;
+    const all = new Uint8Array(Math.ceil(this.#length / group) * group);
+    all.set(this.#bytes.subarray(length, this.#length));
+    all.set(this.#bytes.subarray(0, length), prefix);
+    this.#length = length;
     return all;
   }
 }

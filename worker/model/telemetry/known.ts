@@ -39,6 +39,9 @@ export type Known = {
   curves: ReadonlyMap<string, DirtyCurveReport>;
 };
 
+/** What a `Known` is written into, if it is of as many series. Who takes it writes over what is in it. */
+export type Room = Pick<Known, "times" | "values" | "averages">;
+
 export const NOTHING_KNOWN: Known = {
   series: [],
   times: new Float64Array(),
@@ -79,7 +82,7 @@ export function parseLayout(text: string): SeriesName[] {
 }
 
 /** Values as float64, averages as float32, then one time where all have the same and one a series where not, as float64. */
-export function formatReadings({ times, values, averages }: Known): Uint8Array {
+export function formatReadings({ times, values, averages }: Known): Uint8Array<ArrayBuffer> {
   const count = times.length;
   const isSame = times.every((time) => time === times[0]);
   const out = new Uint8Array(count * 12 + (isSame ? Math.min(count, 1) : count) * 8);
@@ -167,12 +170,10 @@ export const hasForgotten = ({ times }: Known, now: number): boolean =>
 /**
  * `known` brought up to date with the samples of a frame from `from` (a place in its times) on. The average follows
  * `a ← v + (a - v) · 2^(-Δt / half-life)`, so that uneven intervals weigh by their length. What is older than what is there is
- * ignored; a sample of the same time corrects the value.
+ * ignored; a sample of the same time corrects the value. Made in `room`, where there is one.
  */
-export function advance(known: Known, frame: Frame, places: Places, from: number): Known {
-  const times = known.times.slice();
-  const values = known.values.slice();
-  const averages = known.averages.slice();
+export function advance(known: Known, frame: Frame, places: Places, from: number, room: Room | null = null): Known {
+  const { times, values, averages } = copyOf(known, room);
   // Series are sampled together: the weight of an interval is asked for again and again.
   let interval = -1;
   let weight = 0;
@@ -202,6 +203,15 @@ export function advance(known: Known, frame: Frame, places: Places, from: number
     averages[place] = average;
   });
   return { ...known, times, values, averages };
+}
+
+function copyOf({ times, values, averages }: Room, room: Room | null): Room {
+  if (room?.times.length !== times.length)
+    return { times: times.slice(), values: values.slice(), averages: averages.slice() };
+  room.times.set(times);
+  room.values.set(values);
+  room.averages.set(averages);
+  return room;
 }
 
 /** An average as it is stored, after every sample: into which batches samples are split then makes no difference. */

@@ -138,7 +138,7 @@ export function writeLiveFrame(
   layout: LiveLayout,
   withNames: boolean,
   before: LastValues | null = null,
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const out = scratch;
   out.reset();
   out.byte(VERSION | (withNames ? LAYOUT : 0) | (before === null ? 0 : RELATIVE));

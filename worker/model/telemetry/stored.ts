@@ -4,7 +4,7 @@ import type { Append, Tail } from "./append.ts";
 import type { Arrival } from "./arrival.ts";
 import type { BatchRing } from "./batch-ring.ts";
 import type { CounterState } from "./foreign/counter-state.ts";
-import type { Known } from "./known.ts";
+import type { Known, Room } from "./known.ts";
 import type { StoredChunk } from "./stored-chunk.ts";
 
 /** What a write of telemetry starts from. `version` guards it; 0: nothing was ever written of this host. */
@@ -20,6 +20,11 @@ export type HostTelemetry = {
   counters: CounterState;
   /** How batches came so far; not stored. */
   arrivals: readonly Arrival[];
+  /**
+   * What was known before and will be written over; the first to need it takes it. Without it each batch would leave some
+   * kilobytes of long life to be collected. Who still reads it has an older version, and so writes nothing.
+   */
+  spare: { room: Room | null };
 };
 
 /** What changes in a host's state; null: stays as it is. */
@@ -28,7 +33,7 @@ export type HostWrite = {
   /** As it was read: where it is another by now, nothing is written. */
   version: number;
   appends: readonly Append[];
-  latest: Uint8Array;
+  latest: Uint8Array<ArrayBuffer>;
   layout: string | null;
   curves: string | null;
   tails: string;

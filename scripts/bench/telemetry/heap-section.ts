@@ -54,6 +54,8 @@ export const heapSection: Section = {
     if (!wants(bench, "heap")) return;
     const span = liveSpan(bench);
     const inspectorPort = await freePort();
+    // What a Worker has; without a limit V8 lets garbage lie as long as the machine has memory.
+    process.env.MINIFLARE_WORKERD_V8_FLAGS = "--max-heap-size=128";
     await withDrover({ bench, span, inspectorPort }, async (drover) => {
       const heap = await watchHeap(inspectorPort);
       try {
@@ -62,6 +64,7 @@ export const heapSection: Section = {
         heap.close();
       }
     });
+    delete process.env.MINIFLARE_WORKERD_V8_FLAGS;
   },
 };
 

@@ -19,6 +19,7 @@ import { ruleRoutes } from "./routes/rules.ts";
 import { policyRoutes } from "./routes/policies.ts";
 import { policyEventRoutes } from "./routes/policy-events.ts";
 import { seriesRoutes } from "./routes/series.ts";
+import { stopRoutes } from "./routes/stop.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { vmRoutes } from "./routes/vms.ts";
@@ -73,6 +74,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/hosts", hostRoutes)
     .route("/v1/vms", vmRoutes)
     .route("/v1/audit", auditRoutes)
+    .route("/v1/stop", stopRoutes)
     .route("/v1", telemetryRoutes)
     .route("/v1", foreignRoutes)
     .route("/v1", seriesRoutes)

@@ -33,8 +33,12 @@ export const runOf = (plan: Plan, move: Move, migrationId: string, createdAt: nu
 });
 
 /** The move that takes the VM on once this run has completed; null: there is none, or the plan has been stopped. */
-export function hopAfter(ended: MigrationRun, { content, skipped }: Plan, runs: readonly MigrationRun[]): Move | null {
-  if (runs.some(({ state }) => state === "failed")) return null;
+export function hopAfter(
+  ended: MigrationRun,
+  { state: planState, content, skipped }: Plan,
+  runs: readonly MigrationRun[],
+): Move | null {
+  if (planState === "cancelled" || runs.some(({ state }) => state === "failed")) return null;
   const made = new Set(runs.map(({ moveNumber }) => moveNumber));
   const next = content.moves.find(({ vm, n }) => vm === ended.vmUuid && n > ended.moveNumber);
   return next === undefined || skipped.includes(next.n) || made.has(next.n) ? null : next;

@@ -4,6 +4,10 @@ import { difference } from "./differences.ts";
 import { policyMode } from "./policy/policy.ts";
 import { planContent, planState } from "./placement/types.ts";
 
+/** `stop`: what has not begun is cancelled; `replan`: that, and the goal is planned anew on what is there then. */
+export const onFailure = z.enum(["stop", "replan"]);
+export type OnFailure = z.infer<typeof onFailure>;
+
 export const plan = z
   .strictObject({
     planId: z.string(),
@@ -25,6 +29,10 @@ export const plan = z
     policyId: z.string().nullable(),
     /** The policy's mode that held when it was made. A `shadow` plan can never be approved. */
     mode: policyMode.nullable(),
+    /** What a failed move does to the rest, as the approval said; null: not approved. */
+    onFailure: onFailure.nullable(),
+    /** The failed plan whose rest this one plans anew; null: none. */
+    replans: z.string().nullable(),
   })
   .meta({ id: "Plan" });
 export type Plan = z.infer<typeof plan>;

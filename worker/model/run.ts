@@ -44,6 +44,25 @@ export const migrationRun = z
   .meta({ id: "Migration" });
 export type MigrationRun = z.infer<typeof migrationRun>;
 
+/** What became of a run that was to be stopped. */
+export const stoppedRun = migrationRun
+  .pick({
+    migrationId: true,
+    planId: true,
+    vmUuid: true,
+    vmName: true,
+    fromHostId: true,
+    toHostId: true,
+    state: true,
+  })
+  .extend({
+    /** `cancelled`: at once. `asked`: its source was asked to cancel. `runs-on`: it may not be stopped. `ended`: it had ended. */
+    effect: z.enum(["cancelled", "asked", "runs-on", "ended"]),
+    detail: z.string(),
+  })
+  .meta({ id: "StoppedMigration" });
+export type StoppedRun = z.infer<typeof stoppedRun>;
+
 /** One entry of a run's timeline, as received. */
 export type TimelineEntry = {
   hostId: string;

@@ -6,9 +6,10 @@ import { migrationRun } from "../model/run.ts";
 import { operatorId } from "../model/wire/common.ts";
 import { migrationEvent } from "../model/wire/event.ts";
 import { inFlightForecast } from "../model/migration/in-flight.ts";
-import { cancelRun, receiveEvent, resolveRun } from "../services/events.ts";
+import { receiveEvent, resolveRun } from "../services/events.ts";
 import { readForecastRun } from "../services/forecasts.ts";
 import { readRun } from "../services/runs.ts";
+import { cancelRun } from "../services/stopping.ts";
 
 const idParam = z.strictObject({ migrationId: z.string().min(1).max(64) });
 const reason = z.string().min(1).max(500);

@@ -5,11 +5,21 @@ import { cursor, page, pageQuery } from "../http/paging.ts";
 import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.ts";
 import { goal, planParameters } from "../model/placement/types.ts";
 import { whyNotAnswer } from "../model/placement/why-not-types.ts";
-import { draftPlan, plan, planSummary, replay } from "../model/plan.ts";
+import { draftPlan, onFailure, plan, planSummary, replay } from "../model/plan.ts";
+import { stoppedRun } from "../model/run.ts";
 import { snapshotInput } from "../model/snapshot-input.ts";
 import { operatorId } from "../model/wire/common.ts";
 import { replayPlan, whyNotInPlan } from "../services/plan-questions.ts";
-import { approvePlan, createPlan, dryRun, readPlan, rejectPlan, skipMove, whatIf } from "../services/plans.ts";
+import {
+  approvePlan,
+  cancelPlan,
+  createPlan,
+  dryRun,
+  readPlan,
+  rejectPlan,
+  skipMove,
+  whatIf,
+} from "../services/plans.ts";
 
 const planIdParam = z.strictObject({ planId: z.string().min(1).max(64) });
 const moveParam = planIdParam.extend({ n: z.coerce.number().int().min(1) });
@@ -109,7 +119,13 @@ export const planRoutes = createRouter()
       summary: "Approve exactly what was seen; its moves begin",
       request: {
         params: planIdParam,
-        body: jsonBody(z.strictObject({ contentHash: z.string().regex(/^[0-9a-f]{64}$/), reason: reason.optional() })),
+        body: jsonBody(
+          z.strictObject({
+            contentHash: z.string().regex(/^[0-9a-f]{64}$/),
+            reason: reason.optional(),
+            onFailure: onFailure.default("stop"),
+          }),
+        ),
       },
       responses: { 200: jsonAnswer("Approved", plan) },
     }),
@@ -127,6 +143,25 @@ export const planRoutes = createRouter()
     async (c) =>
       c.json(
         await rejectPlan(c.var.deps, c.var.principal, c.req.valid("param").planId, c.req.valid("json").reason),
+        200,
+      ),
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "post",
+      path: "/{planId}/cancel",
+      summary: "Cancel an approved plan: nothing of it begins any more, and what may be ended is ended",
+      request: { params: planIdParam, body: jsonBody(z.strictObject({ reason })) },
+      responses: {
+        200: jsonAnswer(
+          "Cancelled; `migrations` says what became of each",
+          z.strictObject({ plan, migrations: z.array(stoppedRun) }),
+        ),
+      },
+    }),
+    async (c) =>
+      c.json(
+        await cancelPlan(c.var.deps, c.var.principal, c.req.valid("param").planId, c.req.valid("json").reason),
         200,
       ),
   )

@@ -1,13 +1,11 @@
 // What agents report of runs, and what people decide of them.
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
-import { isPastNoReturn, signalOf } from "../model/lifecycle.ts";
+import { signalOf } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
 import type { MigrationRun } from "../model/run.ts";
 import type { MigrationEvent } from "../model/wire/event.ts";
-import { dispatch } from "./commands.ts";
 import { isWorthKeeping } from "./forecasts.ts";
-import { cancelFor } from "./run-commands.ts";
 import { learn } from "./calibration.ts";
 import { type SignalExtra, applySignal, factsOf, readRun } from "./runs.ts";
 
@@ -124,38 +122,4 @@ export async function resolveRun(
   });
   await deps.runs.notify(migrationId);
   return readRun(deps, migrationId);
-}
-
-/** `POST /v1/migrations/{id}/cancel`: at once while nothing is started, else by asking the source; never past the point of no return. */
-export async function cancelRun(
-  deps: Deps,
-  principal: Principal,
-  migrationId: string,
-  reason: string,
-): Promise<MigrationRun> {
-  const run = await readRun(deps, migrationId);
-  if (isPastNoReturn(run.state, run.postCopyActive))
-    throw new AppError({ code: "point_of_no_return", migrationId, state: run.state });
-  const failure = { reason: "cancelled", detail: `${principal.name}: ${reason}` };
-  await deps.store.audit.record(
-    { actor: principal.id, action: "migration.cancel", subject: migrationId, reason },
-    deps.now(),
-  );
-  if ((await applySignal(deps, migrationId, "cancel-untouched", { failure })) !== null) {
-    await deps.runs.notify(migrationId);
-    return readRun(deps, migrationId);
-  }
-  const present = await readRun(deps, migrationId);
-  if (present.state !== "prepared" && present.state !== "pre-copying")
-    throw new AppError({
-      code: "illegal_state",
-      what: "Migration",
-      id: migrationId,
-      state: present.state,
-      allowed: ["queued", "claimed", "preparing", "prepared", "pre-copying"],
-    });
-  const command = cancelFor(deps, present, present.fromHostId, reason);
-  await deps.store.commands.insert(command);
-  await dispatch(deps, command);
-  return present;
 }

@@ -5,16 +5,19 @@ import { canonicalJson } from "../model/canonical.ts";
 import { buildPlan, checkPlanRequest, checkSnapshot, ENGINE_VERSION } from "../model/placement/index.ts";
 import type { Snapshot } from "../model/cluster.ts";
 import type { Goal, PlanContent, PlanParameters } from "../model/placement/types.ts";
-import type { DraftPlan, Plan } from "../model/plan.ts";
+import type { DraftPlan, OnFailure, Plan } from "../model/plan.ts";
 import type { LeftOut } from "../model/policy/run.ts";
 import type { PolicyMode } from "../model/policy/policy.ts";
+import { isEnded } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
+import type { StoppedRun } from "../model/run.ts";
 import { type SnapshotInput, snapshotOf } from "../model/snapshot-input.ts";
 import { DAY_MS } from "../model/units.ts";
 import { firstHops, runOf, withLaterHops } from "../model/plan-order.ts";
 import { assertApprovable } from "./approval-guards.ts";
 import { cancelQueued } from "./runs.ts";
 import { readSnapshotWithRecent } from "./snapshots.ts";
+import { stopRun } from "./stopping.ts";
 
 /** A plan that nobody decided in this time is void, ms. */
 const PLAN_TTL_MS = DAY_MS;
@@ -110,39 +113,47 @@ export function planIssues(
 /** What a policy says of a plan that it made. */
 export type ByPolicy = { policyId: string; mode: PolicyMode; skipped: number[]; superseded: string[] };
 
+const NO_POLICY = { policyId: null, mode: null, skipped: [], superseded: [] };
+const UNDECIDED = { version: 1, decidedBy: null, decidedAt: null, reason: null, onFailure: null };
+
 export async function storePlan(
   deps: Deps,
   { content, contentHash, inputHash, texts }: PlanDraft,
   createdBy: string,
   policy: ByPolicy | null,
+  replans: string | null = null,
 ): Promise<Plan> {
   const now = deps.now();
+  const by = policy ?? NO_POLICY;
   // Neither a plan without moves nor one made in shadow has anything that could be approved.
-  const state = content.moves.length === 0 ? "done" : policy?.mode === "shadow" ? "expired" : "proposed";
+  const state = content.moves.length === 0 ? "done" : by.mode === "shadow" ? "expired" : "proposed";
   const plan: Plan = {
+    ...UNDECIDED,
     planId: deps.newId("pln"),
     state,
-    version: 1,
     contentHash,
     inputHash,
     content,
-    skipped: policy?.skipped ?? [],
+    skipped: by.skipped,
     createdBy,
     createdAt: now,
     expiresAt: now + PLAN_TTL_MS,
-    decidedBy: null,
-    decidedAt: null,
-    reason: null,
     endedAt: state === "proposed" ? null : now,
-    policyId: policy?.policyId ?? null,
-    mode: policy?.mode ?? null,
+    policyId: by.policyId,
+    mode: by.mode,
+    replans,
   };
-  const { superseded = [], ...by } = policy ?? {};
+  const { superseded, ...rest } = by;
   const isStored = await deps.store.plans.insert(plan, texts, superseded, {
     actor: createdBy,
     action: "plan.created",
     subject: plan.planId,
-    detail: { goal: content.goal, moves: content.moves.length, ...by },
+    detail: {
+      goal: content.goal,
+      moves: content.moves.length,
+      ...(policy && rest),
+      ...(replans === null ? {} : { replans }),
+    },
   });
   if (!isStored)
     throw refusal([
@@ -174,6 +185,7 @@ async function readProposed(deps: Deps, planId: string): Promise<Plan> {
 type Approval = {
   contentHash: string;
   reason?: string | undefined;
+  onFailure?: OnFailure | undefined;
   automatic?: { leftOut: readonly LeftOut[] };
 };
 
@@ -197,7 +209,8 @@ export async function approvePlan(deps: Deps, principal: Principal, planId: stri
   const now = deps.now();
   // A VM that is moved twice gets its second run when the first has ended.
   const runs = firstHops(moves).map((move) => runOf(plan, move, deps.newId("mig"), now));
-  const decision = { state: "approved" as const, by: principal.id, reason: input.reason ?? null, at: now, skipped };
+  const { reason = null, onFailure = "stop" } = input;
+  const decision = { state: "approved" as const, by: principal.id, reason, at: now, skipped, onFailure };
   const entry = {
     actor: principal.id,
     action: "plan.approved",
@@ -206,6 +219,7 @@ export async function approvePlan(deps: Deps, principal: Principal, planId: stri
     detail: {
       contentHash: plan.contentHash,
       moves: moves.map((move) => move.n),
+      onFailure,
       ...(leftOut.length > 0 ? { leftOut } : {}),
     },
   };
@@ -270,4 +284,29 @@ export async function skipMove(
   const skipped = sorted([...plan.skipped, ...withLaterHops(plan.content.moves, n)]);
   await decide(() => deps.store.plans.setSkipped(plan, skipped, deps.now(), entry));
   return readPlan(deps, planId);
+}
+
+/** Ends an approved plan: nothing of it begins any more, and its runs are ended as far as they can be. */
+export async function cancelPlan(
+  deps: Deps,
+  principal: Principal,
+  planId: string,
+  reason: string,
+): Promise<{ plan: Plan; migrations: StoppedRun[] }> {
+  const plan = await readPlan(deps, planId);
+  if (plan.state !== "approved" && plan.state !== "executing")
+    throw new AppError({
+      code: "illegal_state",
+      what: "Plan",
+      id: planId,
+      state: plan.state,
+      allowed: ["approved", "executing"],
+    });
+  const entry = { actor: principal.id, action: "plan.cancelled", subject: planId, reason };
+  await decide(() => deps.store.plans.cancel(plan, deps.now(), entry));
+  const failure = { reason: "plan-cancelled", detail: `${principal.name}: ${reason}` };
+  const migrations = [];
+  for (const run of await deps.store.migrations.ofPlan(planId))
+    if (!isEnded(run.state)) migrations.push(await stopRun(deps, run.migrationId, failure));
+  return { plan: await readPlan(deps, planId), migrations };
 }

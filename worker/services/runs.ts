@@ -91,6 +91,11 @@ async function viewOf(deps: Deps, run: MigrationRun): Promise<RunView> {
 async function claim(deps: Deps, run: MigrationRun): Promise<boolean> {
   const plan = await deps.store.plans.byId(run.planId);
   if (!plan) throw new AppError({ code: "not_found", what: "plan", id: run.planId });
+  if (plan.state === "cancelled") {
+    const detail = "The plan was cancelled before the move began.";
+    await applySignal(deps, run.migrationId, "cancel-untouched", { failure: { reason: "plan-cancelled", detail } });
+    return false;
+  }
   const { parameters, cluster } = plan.content;
   const siblings = (await deps.store.migrations.ofPlan(run.planId)).filter(
     (other) => other.migrationId !== run.migrationId,

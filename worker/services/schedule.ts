@@ -1,13 +1,17 @@
 // What Cron does every minute. Each part is idempotent and complete in itself.
 import type { Deps } from "../env.ts";
-import { DAY_MS } from "../model/units.ts";
+import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
 import { runPolicies } from "./policy-schedule.ts";
+import { replanRest } from "./replan.ts";
 import { retain } from "./retention.ts";
 
 /** Plans a minute whose inputs are removed: a large one has a few rows of over a megabyte. */
 const PLAN_INPUTS_AT_ONCE = 50;
+
+/** A plan that failed longer ago is not planned anew: its approval is of another time. */
+const REPLAN_WITHIN_MS = 10 * MINUTE_MS;
 
 export async function runSchedule(deps: Deps): Promise<void> {
   const now = deps.now();
@@ -16,7 +20,9 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await deps.store.commands.expire(now);
   await deps.store.idempotency.forget(now - DAY_MS);
   // A run whose Workflow instance is missing or has given up gets a living one.
-  for (const migrationId of await deps.store.migrations.active()) await deps.runs.ensure(migrationId);
+  for (const { migrationId } of await deps.store.migrations.activeIn(null)) await deps.runs.ensure(migrationId);
+  // Where the instance has gone before it could.
+  for (const planId of await deps.store.plans.toReplan(now - REPLAN_WITHIN_MS)) await replanRest(deps, planId);
   await runPolicies(deps);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);

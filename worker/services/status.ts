@@ -26,7 +26,7 @@ export async function readStatus(deps: Deps): Promise<Status> {
     deps.store.hosts.counts(now - HOST_FRESH_MS),
     deps.store.chunks.openCount({ fromHour: cursor.hour - 1, toHour: lastClosedHour(now) }),
     deps.store.chunks.lateCount(),
-    deps.store.migrations.active(),
+    deps.store.migrations.activeIn(null),
   ]);
   return {
     now,

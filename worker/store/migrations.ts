@@ -94,8 +94,13 @@ export function migrationStore(db: Db) {
           )
       ).map((row) => ({ migrationId: row.migrationId, state: z.enum(RUN_STATES).parse(row.state) })),
 
-    active: async (): Promise<string[]> =>
-      (await db.select({ id: migrations.id }).from(migrations).where(isNull(migrations.endedAt))).map((row) => row.id),
+    /** Runs that have not ended, in the order of their making. */
+    activeIn: async (cluster: string | null): Promise<{ migrationId: string }[]> =>
+      db
+        .select({ migrationId: migrations.id })
+        .from(migrations)
+        .where(and(isNull(migrations.endedAt), cluster === null ? undefined : eq(migrations.cluster, cluster)))
+        .orderBy(asc(migrations.id)),
 
     /** VMs of this cluster with an active run. */
     busyVms: async (cluster: string, uuids: string[]): Promise<string[]> =>

@@ -1,7 +1,7 @@
-import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, gt, inArray, lt, sql } from "drizzle-orm";
 import { z } from "zod";
 import { planContent, planState } from "../model/placement/types.ts";
-import type { Plan, PlanSummary } from "../model/plan.ts";
+import { onFailure, type OnFailure, type Plan, type PlanSummary } from "../model/plan.ts";
 import { policyMode } from "../model/policy/policy.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
@@ -35,6 +35,8 @@ const toSummary = (row: Omit<typeof plans.$inferSelect, "content">): PlanSummary
   endedAt: row.endedAt,
   policyId: row.policyId,
   mode: row.mode === null ? null : policyMode.parse(row.mode),
+  onFailure: row.onFailure === null ? null : onFailure.parse(row.onFailure),
+  replans: row.replans,
 });
 
 export const toPlan = (row: typeof plans.$inferSelect): Plan => {
@@ -64,26 +66,9 @@ export function planStore(db: Db) {
 
     /** Newest first; `before` is the id of the last plan of the page before. */
     list: async (cluster: string | null, before: string | null, limit: number): Promise<PlanSummary[]> => {
+      const { content: _, ...columns } = getTableColumns(plans);
       const rows = await db
-        .select({
-          id: plans.id,
-          cluster: plans.cluster,
-          goal: plans.goal,
-          state: plans.state,
-          version: plans.version,
-          contentHash: plans.contentHash,
-          inputHash: plans.inputHash,
-          skipped: plans.skipped,
-          createdBy: plans.createdBy,
-          createdAt: plans.createdAt,
-          expiresAt: plans.expiresAt,
-          decidedBy: plans.decidedBy,
-          decidedAt: plans.decidedAt,
-          reason: plans.reason,
-          endedAt: plans.endedAt,
-          policyId: plans.policyId,
-          mode: plans.mode,
-        })
+        .select(columns)
         .from(plans)
         .where(
           and(
@@ -130,6 +115,7 @@ export function planStore(db: Db) {
           endedAt: plan.endedAt,
           policyId: plan.policyId,
           mode: plan.mode,
+          replans: plan.replans,
         }),
         ...inputRows(db, plan.planId, snapshotText, engineVersion, plan.createdAt),
       ]);
@@ -142,7 +128,14 @@ export function planStore(db: Db) {
      */
     decide: async (
       plan: Plan,
-      decision: { state: "approved" | "rejected"; by: string; reason: string | null; at: number; skipped?: number[] },
+      decision: {
+        state: "approved" | "rejected";
+        by: string;
+        reason: string | null;
+        at: number;
+        skipped?: number[];
+        onFailure?: OnFailure;
+      },
       runs: NewRun[],
       entry: AuditEntry,
     ): Promise<"done" | "vm-busy"> => {
@@ -158,6 +151,7 @@ export function planStore(db: Db) {
               reason: decision.reason,
               endedAt: decision.state === "rejected" ? decision.at : null,
               ...(decision.skipped ? { skipped: JSON.stringify(decision.skipped) } : {}),
+              ...(decision.onFailure ? { onFailure: decision.onFailure } : {}),
             })
             .where(eq(plans.id, plan.planId)),
           ...runs.map((run) => db.insert(migrations).values(runRow(run))),
@@ -179,6 +173,49 @@ export function planStore(db: Db) {
         db.insert(audit).values(auditRow(entry, at)),
       ]);
     },
+
+    /** Ends an approved plan by hand. */
+    cancel: async (plan: Plan, at: number, entry: AuditEntry) => {
+      await db.batch([
+        db
+          .update(plans)
+          .set({ state: "cancelled", version: guarded(plan.version), endedAt: at })
+          .where(eq(plans.id, plan.planId)),
+        db.insert(audit).values(auditRow(entry, at)),
+      ]);
+    },
+
+    /** The plan that plans the rest of this one anew, if it was made. */
+    replanOf: async (planId: string): Promise<string | null> =>
+      (await db.select({ id: plans.id }).from(plans).where(eq(plans.replans, planId)).get())?.id ?? null,
+
+    /** Plans that have failed since, whose rest is to be planned anew and was not yet. */
+    toReplan: async (since: number): Promise<string[]> =>
+      (
+        await db
+          .select({ id: plans.id })
+          .from(plans)
+          .where(
+            and(
+              eq(plans.state, "failed"),
+              eq(plans.onFailure, "replan"),
+              gt(plans.endedAt, since),
+              sql`NOT EXISTS (SELECT 1 FROM plans later WHERE later.replans = ${plans.id})`,
+            ),
+          )
+      ).map(({ id }) => id),
+
+    /** Approved plans, those whose runs have begun among them. */
+    underway: async (cluster: string | null): Promise<{ planId: string; cluster: string }[]> =>
+      db
+        .select({ planId: plans.id, cluster: plans.cluster })
+        .from(plans)
+        .where(
+          and(
+            inArray(plans.state, ["approved", "executing"]),
+            cluster === null ? undefined : eq(plans.cluster, cluster),
+          ),
+        ),
 
     /** Moves a plan on as its runs do. False: it was no longer in `from`. */
     advance: async (

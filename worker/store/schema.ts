@@ -184,11 +184,19 @@ export const plans = sqliteTable(
     policyId: text("policy_id"),
     /** The policy's mode that held when it was made. `shadow`: can never be approved. */
     mode: text("mode"),
+    /** `stop` or `replan`, as its approval said; null: not approved. */
+    onFailure: text("on_failure"),
+    /** The failed plan whose rest this one plans anew. */
+    replans: text("replans"),
   },
   (table) => [
     index("plans_by_policy")
       .on(table.policyId, table.createdAt)
       .where(sql`policy_id IS NOT NULL`),
+    // The rest of a plan is planned anew once.
+    uniqueIndex("plans_by_replanned")
+      .on(table.replans)
+      .where(sql`replans IS NOT NULL`),
   ],
 );
 

@@ -2,6 +2,7 @@
 // steps that are due and sleeps until something changes, so that a new instance goes on where a lost one was.
 import { WorkflowEntrypoint, type WorkflowEvent, type WorkflowStep } from "cloudflare:workers";
 import { type Bindings, makeDeps } from "../env.ts";
+import { replanAfter } from "../services/replan.ts";
 import { advanceRun } from "../services/runs.ts";
 
 /** A step that fails is tried again for about ten minutes; Cron restarts the instance after that. */
@@ -14,7 +15,10 @@ export class MigrationRun extends WorkflowEntrypoint<Bindings, { migrationId: st
       const { ended, waitMs } = await step.do(`advance ${turn}`, RETRIES, () =>
         advanceRun(makeDeps(this.env), migrationId),
       );
-      if (ended) return;
+      if (ended) {
+        await step.do("replan", RETRIES, () => replanAfter(makeDeps(this.env), migrationId));
+        return;
+      }
       try {
         await step.waitForEvent(`change ${turn}`, { type: "changed", timeout: Math.min(waitMs, 3_600_000) });
       } catch {

@@ -12,7 +12,7 @@ import {
   stillWanted,
   whatToDo,
 } from "../model/policy/decide.ts";
-import { type Policy, type PolicyMode, isAutomatic, modeAt } from "../model/policy/policy.ts";
+import { type Policy, type PolicyMode, isAutomatic, modeAt, recordOf } from "../model/policy/policy.ts";
 import { type PolicyRun, type RunNumbers, type RunTrigger } from "../model/policy/run.ts";
 import { earliestAt, isUrgent } from "../model/policy/trigger.ts";
 import type { Principal } from "../model/principal.ts";
@@ -20,7 +20,7 @@ import { DAY_MS } from "../model/units.ts";
 import { assertHostOf } from "./hosts.ts";
 import { type PlanDraft, approvePlan, storePlan } from "./plans.ts";
 import { demote, helpAlarmOf, restsUntil } from "./policy-alarm.ts";
-import { readPolicy } from "./policies.ts";
+import { readPolicy, unreadablePolicy } from "./policies.ts";
 import { type Gathered, draftGoals, gather, hostOf, limitsOf, numbersOf } from "./policy-drafts.ts";
 
 type End = Pick<PolicyRun, "outcome" | "planId" | "summary" | "alarm" | "numbers">;
@@ -115,12 +115,17 @@ export async function executeRun(
   deps: Deps,
   { runId, policyId, trigger }: Pick<PolicyRun, "runId" | "policyId" | "trigger">,
 ): Promise<boolean> {
-  const policy = await deps.store.policies.byId(policyId);
-  if (!policy?.enabled) {
+  const stored = await deps.store.policies.byId(policyId);
+  if (!stored || !recordOf(stored).enabled) {
     await deps.store.policyRuns.withdraw(runId);
     return false;
   }
   const now = deps.now();
+  if (stored.unreadable) {
+    await deps.store.policyRuns.finish(runId, ended("failed", describe(unreadablePolicy(stored.unreadable))), now);
+    return true;
+  }
+  const { policy } = stored;
   if (trigger.type !== "manual" && now < earliestAt(policy, { dueAt: null, startedAt: policy.lastStartedAt }))
     return false;
   if (!(await deps.store.policyRuns.take({ runId, policyId }, modeAt(policy, now), now))) return false;
@@ -138,6 +143,7 @@ export function describe(error: unknown): string {
       .map(({ path, message }) => `${path}: ${message}`)
       .join("; ")
       .slice(0, 1000);
+  if (fault.code === "unreadable_policy") return `What is stored of the policy cannot be read: ${fault.why}`;
   const detail = "detail" in fault ? `: ${fault.detail}` : "";
   return `${fault.code.replaceAll("_", " ")}${detail}`.slice(0, 1000);
 }

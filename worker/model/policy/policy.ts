@@ -35,7 +35,7 @@ export const helpAlarm = z
     plans: z.int().min(1).max(20).default(3),
     /** They reached less than this share of what they promised. */
     gainRatioMin: z.number().min(0).max(1).default(0.5),
-    /** The efficacy indicator that is looked at; absent: the first that the plan promised to change. */
+    /** The efficacy indicator that is looked at; absent: what the plan's goals want. */
     indicator: z.string().min(1).max(64).optional(),
   })
   .meta({ id: "HelpAlarm" });

@@ -5,7 +5,7 @@ import type { Plan } from "../plan.ts";
 import { MINUTE_MS } from "../units.ts";
 import { mechanism } from "../wire/common.ts";
 import { outcome } from "../wire/event.ts";
-import { gainOf } from "./helping.ts";
+import { gainOf, goalsOf } from "./helping.ts";
 import { type Indicators, type PolicyRun, indicators, indicatorsOf } from "./run.ts";
 
 /** A VM that really changed its host. `migrationId` null: it was not Drover that moved it. */
@@ -194,7 +194,9 @@ function scorePlan(input: ScoreInput, plan: Plan, done: readonly RealMove[], ope
   const maker = own[0];
   const next = input.runs.find((run) => run !== maker && (run.startedAt ?? 0) >= plan.createdAt);
   const found = next?.numbers?.before;
-  const gain = found ? gainOf({ ...asPromised(maker?.numbers?.before ?? before, before, promised), found }) : null;
+  const gain = found
+    ? gainOf({ goals: goalsOf(plan.content), ...asPromised(maker?.numbers?.before ?? before, before, promised), found })
+    : null;
   return {
     planId: plan.planId,
     at: plan.createdAt,

@@ -32,7 +32,7 @@ export function findingsOf(world: World): Finding[] {
 }
 
 /** What detection calls hot, by what a plan is told. */
-const thresholdsOf = (parameters: PlanParameters) =>
+export const thresholdsOf = (parameters: PlanParameters) =>
   detectionParameters.parse({
     cpuRatioHot: parameters.hotRatio,
     memoryRatioHot: parameters.hotRatio,

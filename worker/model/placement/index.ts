@@ -14,7 +14,7 @@ import { hostById } from "./state.ts";
 import type { Efficacy, Goal, PlanContent, PlanParameters } from "./types.ts";
 
 export { conflictsOf } from "./conflicts.ts";
-export { contradictionsOf } from "./contradictions.ts";
+export { contradictionsOf, setAside } from "./contradictions.ts";
 export { strategies } from "./registry.ts";
 export { type Unblock } from "./unblock.ts";
 export { ENGINE_VERSION } from "./version.ts";

@@ -143,11 +143,18 @@ function moveOf(state: World, step: Scheduled<Chosen>, n: number, members: Reado
 
 const WARNINGS_MAX = 20;
 
-/** Rules that say nothing of what there is: perhaps somebody trusts in them. */
+/** VMs that are in two places, and rules that say nothing of what there is: perhaps somebody trusts in them. */
 function warningsOf(world: World): string[] {
+  const twice = world.vms.flatMap(({ name, reportedBy }) =>
+    reportedBy === undefined ? [] : [`${name} is reported to run on ${reportedBy}: it is left where it is.`],
+  );
   const told = ruleWarnings(world).map(({ rules, why }) => `${rules.join(", ")}: ${why}`);
+  return [...shortened(twice, "further VM"), ...shortened(told, "further warning")];
+}
+
+function shortened(told: readonly string[], noun: string): string[] {
   const rest = told.length - WARNINGS_MAX;
-  return rest <= 0 ? told : [...told.slice(0, WARNINGS_MAX), `${countOf(rest, "further warning")} of rules.`];
+  return rest <= 0 ? [...told] : [...told.slice(0, WARNINGS_MAX), `${countOf(rest, noun)}.`];
 }
 
 function notMovedOf({ end, stages, scheduled }: Outcome): PlanContent["notMoved"] {

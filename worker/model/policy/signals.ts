@@ -4,7 +4,7 @@ import { detectHealth, healthParameters } from "../detection/health.ts";
 import { healthSignalsOf } from "../detection/health-signals.ts";
 import { detectHotspots } from "../detection/hotspots.ts";
 import { type DetectionParameters, detectionParameters } from "../detection/types.ts";
-import { thresholdsOf } from "../placement/findings.ts";
+import { thresholdsOf } from "../placement/thresholds.ts";
 import type { Goal } from "../placement/types.ts";
 import { DAY_MS } from "../units.ts";
 import type { Policy } from "./policy.ts";

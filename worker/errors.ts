@@ -31,6 +31,7 @@ export type Fault =
   | { code: "vm_busy"; vmUuids: string[] }
   | { code: "shadow_plan"; planId: string; policyId: string }
   | { code: "frozen"; planId: string; moves: { n: number; why: string }[] }
+  | { code: "unreadable_policy"; policyId: string; why: string }
   | { code: "outside_window"; planId: string; policyId: string; opensAt: number | null }
   | { code: "needs_person"; planId: string; moves: number[] }
   | { code: "name_taken"; what: string; name: string }

@@ -39,6 +39,21 @@ describe("why not", () => {
     expect((await ask(plan, guest.name, c.hostId)).body).toEqual(body);
   });
 
+  test("of a move left out for its bytes names the limit at which it is made", async () => {
+    const { cluster, a, b, guest } = await fourHosts();
+    const parameters = { hostIds: [a.hostId], movedBytesMax: 1 };
+    const { body: plan } = await call<Plan>("POST", "/v1/plans", { body: { cluster, goal: "evacuate", parameters } });
+    const { body } = await ask(plan, guest.uuid, b.hostId);
+    expect(whyNotAnswer.parse(body)).toEqual(body);
+    expect(body.blocking).toMatchObject([{ constraint: "moves-max", available: 1, unit: "bytes" }]);
+    const [raised] = body.unblock.flatMap((change) => (change.kind === "parameters" ? [change.set] : []));
+    expect(raised?.movedBytesMax).toBe(body.blocking[0]?.required);
+    const { body: again } = await call<Plan>("POST", "/v1/plans", {
+      body: { cluster, goal: "evacuate", parameters: { ...parameters, ...raised } },
+    });
+    expect(again.content.moves.map(({ vm: moved }) => moved)).toEqual([guest.uuid]);
+  });
+
   test("of a host in maintenance says to end it; of the host that was chosen, that the plan does it", async () => {
     const { b, d, guest, plan } = await fourHosts();
     const held = (await ask(plan, guest.uuid, d.hostId)).body;

@@ -219,12 +219,4 @@ describe("of a stored cluster", () => {
     expect(told.join(" ")).toContain(GHOST);
     expect(told.join(" ")).toContain("hv-gone");
   });
-
-  test("what contradicts itself is refused with what and where", async () => {
-    const { cluster, a, guest } = await world();
-    await a.put([guest], { memoryBytes: guest.memoryBytes / 2 });
-    const { status, body } = await what<Problem>({ cluster, goal: "balance" });
-    expect([status, body.issues?.[0]?.path]).toEqual([422, "hosts.0.vms.0.memoryBytes"]);
-    expect(body.issues?.[0]?.message).toContain(a.hostId);
-  });
 });

@@ -192,6 +192,13 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     advice: "Skip these moves, wait for the end of the freeze, or end it: see GET /v1/freezes.",
     extra: { moves },
   }),
+  unreadable_policy: ({ policyId, why }) => ({
+    title: "Stored policy cannot be read",
+    status: 409,
+    detail: `What is stored of policy ${policyId} is no policy to this version: ${why}. It does not run, and none of its plans is approved.`,
+    advice: `Give the fields that do not fit anew with PATCH /v1/policies/${policyId}, or DELETE it and make another.`,
+    extra: { policyId },
+  }),
   outside_window: ({ planId, policyId, opensAt }) => ({
     title: "Outside the windows of the policy",
     status: 409,

@@ -59,7 +59,11 @@ export type HostLoad = {
 /** That a host is to be emptied and gets nothing. `until` absent: until it is ended by hand. */
 export type Maintenance = { since: number; until?: number; reason: string };
 
-export type SnapshotVm = VmInventory & { load: VmLoad };
+export type SnapshotVm = VmInventory & {
+  load: VmLoad;
+  /** Hosts that each report it as running, where more than one does and it is not being migrated: it stays where it is. */
+  reportedBy?: string;
+};
 
 export type SnapshotHost = Omit<HostInventory, "vms" | "sequence" | "bootId" | "agentUrl"> & {
   hostId: string;
@@ -71,6 +75,8 @@ export type SnapshotHost = Omit<HostInventory, "vms" | "sequence" | "bootId" | "
   restartsLastDay?: number;
   /** What is stored of it and cannot be read: it counts as never heard then. */
   unreadable?: string[];
+  /** What cannot be true of what it reports, with numbers: it counts as unknown then. */
+  contradicts?: string[];
   vms: SnapshotVm[];
 };
 

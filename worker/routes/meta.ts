@@ -17,6 +17,12 @@ const status = z
       lateHours: count,
     }),
     migrations: z.strictObject({ active: count }),
+    policies: z.strictObject({
+      /** Not paused. */
+      enabled: count,
+      /** Of them, those that this version cannot read: they do not run until they are changed or deleted. */
+      unreadable: z.array(z.strictObject({ policyId: z.string(), why: z.string() })),
+    }),
   })
   .meta({ id: "Status" });
 
@@ -45,7 +51,8 @@ export const metaRoutes = createRouter()
     declareRoute(["read"], {
       method: "get",
       path: "/v1/status",
-      summary: "How Drover is doing: hosts heard, hours still to be packed, active migrations",
+      summary:
+        "How Drover is doing: hosts heard, hours still to be packed, active migrations, policies that cannot be read",
       responses: { 200: jsonAnswer("Status", status) },
     }),
     async (c) => c.json(await readStatus(c.var.deps), 200),

@@ -7,10 +7,17 @@ import { planContent } from "../model/placement/types.ts";
 import { newPolicy, policyChange } from "../model/policy/policy.ts";
 import { policyRun, runNumbers, runOutcome } from "../model/policy/run.ts";
 import { scoreboard } from "../model/policy/scoreboard.ts";
-import { policyView, viewOf } from "../model/policy/view.ts";
+import { listedView, listedViewOf, policyView, viewOf } from "../model/policy/view.ts";
 import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { operatorId } from "../model/wire/common.ts";
-import { changePolicy, createPolicy, deletePolicy, readPolicy, setPolicyEnabled } from "../services/policies.ts";
+import {
+  changePolicy,
+  createPolicy,
+  deletePolicy,
+  readPolicy,
+  readRecord,
+  setPolicyEnabled,
+} from "../services/policies.ts";
 import { dryRun, runByHand } from "../services/policy-runs.ts";
 import { readScoreboard } from "../services/scoreboard.ts";
 
@@ -156,13 +163,13 @@ const policyReads = createRouter()
       path: "/",
       summary: "Policies, oldest first",
       request: { query: z.strictObject({ cluster: operatorId.optional(), ...pageQuery }) },
-      responses: { 200: jsonAnswer("Policies", page(policyView)) },
+      responses: { 200: jsonAnswer("Policies; those that cannot be read say why", page(listedView)) },
     }),
     async (c) => {
       const { deps } = c.var;
       const { cluster, after, limit } = c.req.valid("query");
       const found = await deps.store.policies.list(cluster ?? null, after ?? null, limit + 1);
-      const views = found.map((policy) => viewOf(policy, deps.now()));
+      const views = found.map((stored) => listedViewOf(stored, deps.now()));
       return c.json(
         cursor(views, limit, (policy) => policy.policyId),
         200,
@@ -193,7 +200,7 @@ const policyReads = createRouter()
     }),
     async (c) => {
       const { deps } = c.var;
-      const { policyId } = await readPolicy(deps, c.req.valid("param").policyId);
+      const { policyId } = await readRecord(deps, c.req.valid("param").policyId);
       const { after, limit } = c.req.valid("query");
       const found = await deps.store.policyRuns.list(policyId, after ?? null, limit + 1);
       return c.json(

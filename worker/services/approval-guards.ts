@@ -7,6 +7,7 @@ import type { Plan } from "../model/plan.ts";
 import type { Move } from "../model/placement/types.ts";
 import { type Labels, freezeText, mayPostCopy } from "../model/policy/decide.ts";
 import { type FreezeRule, frozen } from "../model/policy/freeze.ts";
+import type { StoredPolicy } from "../model/policy/policy.ts";
 import type { MoveSubject } from "../model/policy/scope.ts";
 import { nextOpening, windowOpen } from "../model/policy/windows.ts";
 import type { MigrationRun, RunFailure } from "../model/run.ts";
@@ -34,11 +35,9 @@ async function labelsFor(deps: Deps, cluster: string, freezes: readonly FreezeRu
   return labelsOf(await readFacts(deps, cluster));
 }
 
-/** The windows that the plan's policy has; none where it was made without one, or the policy is gone. */
-async function windowsOf(deps: Deps, { policyId }: Plan) {
-  if (policyId === null) return [];
-  return (await deps.store.policies.byId(policyId))?.windows ?? [];
-}
+/** The policy that made the plan; null: it was made without one, or the policy is gone. */
+const storedOf = async (deps: Deps, { policyId }: Plan): Promise<StoredPolicy | null> =>
+  policyId === null ? null : deps.store.policies.byId(policyId);
 
 /** Throws unless these moves of the plan may be approved now. `automatic`: no person looks at them. */
 export async function assertApprovable(deps: Deps, plan: Plan, moves: readonly Move[], automatic: boolean) {
@@ -46,7 +45,12 @@ export async function assertApprovable(deps: Deps, plan: Plan, moves: readonly M
   const risky = automatic ? moves.filter(mayPostCopy).map(({ n }) => n) : [];
   if (risky.length > 0) throw new AppError({ code: "needs_person", planId, moves: risky });
   const now = deps.now();
-  const windows = await windowsOf(deps, plan);
+  const stored = await storedOf(deps, plan);
+  if (stored?.unreadable) {
+    const { policyId: unread, why } = stored.unreadable;
+    throw new AppError({ code: "unreadable_policy", policyId: unread, why });
+  }
+  const windows = stored?.policy.windows ?? [];
   if (policyId !== null && !windowOpen(windows, now))
     throw new AppError({ code: "outside_window", planId, policyId, opensAt: nextOpening(windows, now) });
   const freezes = await deps.store.freezes.notOver(content.cluster, now);
@@ -66,7 +70,12 @@ export async function heldAtStart(
   snapshot: Snapshot,
 ): Promise<RunFailure | null> {
   const now = deps.now();
-  const windows = await windowsOf(deps, plan);
+  const stored = await storedOf(deps, plan);
+  if (stored?.unreadable) {
+    const detail = `When ${plan.policyId} permits it to begin cannot be read: ${stored.unreadable.why}.`;
+    return { reason: "unreadable-policy", detail };
+  }
+  const windows = stored?.policy.windows ?? [];
   if (!windowOpen(windows, now))
     return { reason: "outside-window", detail: `The windows of ${plan.policyId} closed before the move began.` };
   const rule = frozen(

@@ -7,21 +7,37 @@ import {
   type PolicyChange,
   type PolicyDefinition,
   SHADOW_FIRST_MS,
+  type StoredPolicy,
+  type UnreadablePolicy,
   changed,
   definitionOf,
   isAutomatic,
   policyDefinition,
+  recordOf,
   stepsFor,
 } from "../model/policy/policy.ts";
 import type { AuditEntry, Principal } from "../model/principal.ts";
 import { planIssues } from "./plans.ts";
 import { readFacts } from "./snapshots.ts";
 
+async function readStored(deps: Deps, policyId: string): Promise<StoredPolicy> {
+  const stored = await deps.store.policies.byId(policyId);
+  if (!stored) throw new AppError({ code: "not_found", what: "policy", id: policyId });
+  return stored;
+}
+
+export const unreadablePolicy = ({ policyId, why }: UnreadablePolicy) =>
+  new AppError({ code: "unreadable_policy", policyId, why });
+
 export async function readPolicy(deps: Deps, policyId: string): Promise<Policy> {
-  const policy = await deps.store.policies.byId(policyId);
-  if (!policy) throw new AppError({ code: "not_found", what: "policy", id: policyId });
+  const { policy, unreadable } = await readStored(deps, policyId);
+  if (unreadable) throw unreadablePolicy(unreadable);
   return policy;
 }
+
+/** What is kept of a policy whether or not what it says can be read. */
+export const readRecord = async (deps: Deps, policyId: string): Promise<Policy | UnreadablePolicy> =>
+  recordOf(await readStored(deps, policyId));
 
 /** Who lets a policy approve must be allowed to approve. */
 function assertMayAutomate({ scopes }: Principal, { mode }: Pick<Policy, "mode">): void {
@@ -86,8 +102,12 @@ const auditOf = (
   ...(detail === undefined ? {} : { detail }),
 });
 
+/** What an operator said of it, as far as it can be read. */
+const fieldsOf = ({ policy, unreadable }: StoredPolicy): Record<string, unknown> =>
+  policy ? definitionOf(policy) : { ...unreadable.given, cluster: unreadable.cluster, name: unreadable.name };
+
 /** `version`: what the caller has seen; null: it takes whatever there is. */
-function assertVersion(policy: Policy, version: number | null): void {
+function assertVersion(policy: Pick<Policy, "policyId" | "version">, version: number | null): void {
   if (version !== null && version !== policy.version)
     throw new AppError({ code: "changed_meanwhile", what: "Policy", id: policy.policyId, version: policy.version });
 }
@@ -99,30 +119,35 @@ export async function changePolicy(
   change: PolicyChange,
   version: number | null,
 ): Promise<Policy> {
-  const policy = await readPolicy(deps, policyId);
-  assertVersion(policy, version);
-  const parsed = policyDefinition.safeParse(changed(definitionOf(policy), change));
+  const stored = await readStored(deps, policyId);
+  const before = recordOf(stored);
+  assertVersion(before, version);
+  const parsed = policyDefinition.safeParse(changed(fieldsOf(stored), change));
   if (!parsed.success) {
     const issues = parsed.error.issues.map(({ path, message }) => ({ path: path.join("."), message }));
     throw new AppError({ code: "invalid_request", issues });
   }
   assertMayAutomate(principal, parsed.data);
-  if (change.goals !== undefined || change.mode !== undefined || change.trigger !== undefined)
+  const isRepaired = stored.policy === null;
+  if (isRepaired || change.goals !== undefined || change.mode !== undefined || change.trigger !== undefined)
     await assertGoals(deps, parsed.data);
   const now = deps.now();
-  const isResumed = parsed.data.enabled && !policy.enabled;
+  const isResumed = parsed.data.enabled && !before.enabled;
+  const { createdBy, createdAt, lastDueAt, lastStartedAt } = before;
   const { reason, ...fields } = change;
   await write(
     deps,
     {
-      ...policy,
-      scope: undefined,
-      approveAfterMs: undefined,
       ...parsed.data,
-      version: policy.version + 1,
+      policyId,
+      createdBy,
+      createdAt,
+      lastDueAt,
+      lastStartedAt,
+      version: before.version + 1,
       updatedAt: now,
-      activatedAt: change.trigger !== undefined || isResumed ? now : policy.activatedAt,
-      modeSince: change.mode === undefined ? policy.modeSince : now,
+      activatedAt: change.trigger !== undefined || isResumed || isRepaired ? now : before.activatedAt,
+      modeSince: change.mode === undefined ? before.modeSince : now,
     },
     auditOf(principal, "policy.changed", policyId, reason, fields),
   );
@@ -157,7 +182,8 @@ async function write(deps: Deps, policy: Policy, entry: AuditEntry): Promise<voi
   const result = await deps.store.policies.update(policy, entry);
   if (result === "name-taken") throw nameTaken(policy.name);
   if (result === "done") return;
-  const version = (await deps.store.policies.byId(policy.policyId))?.version ?? null;
+  const present = await deps.store.policies.byId(policy.policyId);
+  const version = present && recordOf(present).version;
   throw new AppError({ code: "changed_meanwhile", what: "Policy", id: policy.policyId, version });
 }
 
@@ -167,8 +193,8 @@ export async function deletePolicy(
   policyId: string,
   { version, reason }: { version: number | null; reason: string | undefined },
 ): Promise<void> {
-  const policy = await readPolicy(deps, policyId);
-  assertVersion(policy, version);
-  const entry = auditOf(principal, "policy.deleted", policyId, reason, definitionOf(policy));
+  const stored = await readStored(deps, policyId);
+  assertVersion(recordOf(stored), version);
+  const entry = auditOf(principal, "policy.deleted", policyId, reason, fieldsOf(stored));
   await deps.store.policies.remove(policyId, entry, deps.now());
 }

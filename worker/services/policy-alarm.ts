@@ -3,7 +3,7 @@
 import type { Deps } from "../env.ts";
 import type { PlanContent } from "../model/placement/types.ts";
 import type { Plan } from "../model/plan.ts";
-import { type Executed, SETTLE_MS, restMs, stoppedHelping } from "../model/policy/helping.ts";
+import { type Executed, SETTLE_MS, goalsOf, restMs, stoppedHelping } from "../model/policy/helping.ts";
 import type { Policy } from "../model/policy/policy.ts";
 import { type Indicators, indicatorsOf } from "../model/policy/run.ts";
 import { DAY_MS } from "../model/units.ts";
@@ -17,7 +17,13 @@ async function judged(deps: Deps, plans: readonly Plan[], present: Indicators | 
       if (policyId === null || now < settledAt) return null;
       const found = (await deps.store.policyRuns.firstMeasured(policyId, settledAt))?.numbers?.before ?? present;
       if (found === null) return null;
-      return { planId, before: indicatorsOf(content.before), promised: indicatorsOf(content.after), found };
+      return {
+        planId,
+        goals: goalsOf(content),
+        before: indicatorsOf(content.before),
+        promised: indicatorsOf(content.after),
+        found,
+      };
     }),
   );
   return executed.filter((plan) => plan !== null);

@@ -3,25 +3,18 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import type { Plan } from "../model/plan.ts";
 import type { PlanContent } from "../model/placement/types.ts";
-import {
-  type Circumstances,
-  type Decision,
-  type Held,
-  heldBack,
-  replaces,
-  stillWanted,
-  whatToDo,
-} from "../model/policy/decide.ts";
-import { type Policy, type PolicyMode, isAutomatic, modeAt } from "../model/policy/policy.ts";
+import { type Decision, type Held, heldBack, replaces, stillWanted, whatToDo } from "../model/policy/decide.ts";
+import { type Policy, type PolicyMode, isAutomatic, modeAt, recordOf } from "../model/policy/policy.ts";
 import { type PolicyRun, type RunNumbers, type RunTrigger } from "../model/policy/run.ts";
+import { shadowRestsUntil } from "../model/policy/shadow.ts";
 import { earliestAt, isUrgent } from "../model/policy/trigger.ts";
 import type { Principal } from "../model/principal.ts";
 import { DAY_MS } from "../model/units.ts";
 import { assertHostOf } from "./hosts.ts";
 import { type PlanDraft, approvePlan, storePlan } from "./plans.ts";
 import { demote, helpAlarmOf, restsUntil } from "./policy-alarm.ts";
-import { readPolicy } from "./policies.ts";
-import { type Gathered, draftGoals, gather, hostOf, limitsOf, numbersOf } from "./policy-drafts.ts";
+import { readPolicy, unreadablePolicy } from "./policies.ts";
+import { type Gathered, type Limits, draftGoals, gather, hostOf, limitsOf, numbersOf } from "./policy-drafts.ts";
 
 type End = Pick<PolicyRun, "outcome" | "planId" | "summary" | "alarm" | "numbers">;
 
@@ -65,7 +58,7 @@ export async function dryRun(deps: Deps, policyId: string, hostId: string | null
   return {
     outcome: held?.outcome ?? decision.outcome,
     summary: held?.why ?? noted(decision.why, without),
-    numbers: numbersOf(content, held ? { ...decision, approve: [] } : decision),
+    numbers: numbersOf(content, held ? { ...decision, approve: [] } : decision, gathered.asItIs),
     content,
   };
 }
@@ -115,12 +108,17 @@ export async function executeRun(
   deps: Deps,
   { runId, policyId, trigger }: Pick<PolicyRun, "runId" | "policyId" | "trigger">,
 ): Promise<boolean> {
-  const policy = await deps.store.policies.byId(policyId);
-  if (!policy?.enabled) {
+  const stored = await deps.store.policies.byId(policyId);
+  if (!stored || !recordOf(stored).enabled) {
     await deps.store.policyRuns.withdraw(runId);
     return false;
   }
   const now = deps.now();
+  if (stored.unreadable) {
+    await deps.store.policyRuns.finish(runId, ended("failed", describe(unreadablePolicy(stored.unreadable))), now);
+    return true;
+  }
+  const { policy } = stored;
   if (trigger.type !== "manual" && now < earliestAt(policy, { dueAt: null, startedAt: policy.lastStartedAt }))
     return false;
   if (!(await deps.store.policyRuns.take({ runId, policyId }, modeAt(policy, now), now))) return false;
@@ -138,24 +136,37 @@ export function describe(error: unknown): string {
       .map(({ path, message }) => `${path}: ${message}`)
       .join("; ")
       .slice(0, 1000);
+  if (fault.code === "unreadable_policy") return `What is stored of the policy cannot be read: ${fault.why}`;
   const detail = "detail" in fault ? `: ${fault.detail}` : "";
   return `${fault.code.replaceAll("_", " ")}${detail}`.slice(0, 1000);
 }
 
-/** What the policy's own plans hold up: there is one at a time, and a rest after each. Null: nothing, or it cannot wait. */
-async function heldByOwn(deps: Deps, policy: Policy, mode: PolicyMode, trigger: RunTrigger): Promise<Held | null> {
-  const cannotWait = trigger.type === "event" && isUrgent(trigger.event);
-  if (mode === "shadow" || cannotWait) return null;
+/**
+ * What the policy's own plans hold up: there is one at a time, and a rest after each, in shadow after each that would have
+ * been carried out. Null: nothing, or it cannot wait.
+ */
+async function heldByOwn(
+  deps: Deps,
+  policy: Policy,
+  { now, history }: Limits,
+  trigger: RunTrigger,
+): Promise<Held | null> {
+  if (trigger.type === "event" && isUrgent(trigger.event)) return null;
+  const isManual = trigger.type === "manual";
+  if (modeAt(policy, now) === "shadow") {
+    const until = isManual ? null : shadowRestsUntil(history, policy.cooldownMs);
+    return until === null || until <= now ? null : resting(until, "as after its last plan, had it been carried out.");
+  }
   const before = await deps.store.policyPlans.underWay(policy.policyId);
   if (before) return { outcome: "nothing-to-do", why: `Its plan ${before.planId} is still ${before.state}.` };
-  const rest = trigger.type === "manual" ? null : await restsUntil(deps, policy);
-  if (rest === null) return null;
-  const until = new Date(rest.until).toISOString();
-  return {
-    outcome: "cooling-down",
-    why: `Rests until ${until}: loads are averages, and show late what ${rest.planId} has changed.`,
-  };
+  const rest = isManual ? null : await restsUntil(deps, policy);
+  return rest && resting(rest.until, `loads are averages, and show late what ${rest.planId} has changed.`);
 }
+
+const resting = (until: number, why: string): Held => ({
+  outcome: "cooling-down",
+  why: `Rests until ${new Date(until).toISOString()}: ${why}`,
+});
 
 const noted = (summary: string, without: string | null): string =>
   without === null ? summary : `${summary} ${without}`;
@@ -163,7 +174,7 @@ const noted = (summary: string, without: string | null): string =>
 async function perform(deps: Deps, policy: Policy, trigger: RunTrigger): Promise<End> {
   const limits = await limitsOf(deps, policy);
   const mode = modeAt(policy, limits.now);
-  const held = heldBack(policy, limits) ?? (await heldByOwn(deps, policy, mode, trigger));
+  const held = heldBack(policy, limits) ?? (await heldByOwn(deps, policy, limits, trigger));
   if (held) return ended(held.outcome, held.why);
   const gathered = await gather(deps, policy, limits);
   const end = await performOn(deps, policy, { mode, hostId: hostOf(trigger) }, gathered);
@@ -176,14 +187,14 @@ async function performOn(
   { mode, hostId }: { mode: PolicyMode; hostId: string | null },
   gathered: Gathered,
 ): Promise<End> {
-  const { circumstances, inScope } = gathered;
+  const { inScope } = gathered;
   if (inScope !== undefined && "nothing" in inScope) return ended("nothing-to-do", inScope.nothing);
   const draft = await draftGoals(deps, policy, gathered, inScope, hostId);
   const alarm = mode === "shadow" ? null : await helpAlarmOf(deps, policy, draft.content);
   if (alarm === null || !isAutomatic(policy.mode))
-    return settle(deps, policy, { mode, hostId, alarm }, draft, circumstances);
+    return settle(deps, policy, { mode, hostId, alarm }, draft, gathered);
   const demoted = await demote(deps, policy, alarm);
-  return settle(deps, demoted, { mode: "advise", hostId, alarm }, draft, circumstances);
+  return settle(deps, demoted, { mode: "advise", hostId, alarm }, draft, gathered);
 }
 
 /** `hostId`: the host that the run is about. */
@@ -195,13 +206,13 @@ async function settle(
   policy: Policy,
   { mode, hostId, alarm }: Occasion,
   draft: PlanDraft,
-  circumstances: Circumstances,
+  { circumstances, asItIs }: Pick<Gathered, "circumstances" | "asItIs">,
 ): Promise<End> {
   const { policyId } = policy;
   const { now } = circumstances;
   const decision = whatToDo(policy, mode, draft.content, circumstances);
   const end = (summary: string, more: Partial<End> = {}): End =>
-    ended(decision.outcome, summary, { alarm, numbers: numbersOf(draft.content, decision), ...more });
+    ended(decision.outcome, summary, { alarm, numbers: numbersOf(draft.content, decision, asItIs), ...more });
   const waiting = (await deps.store.policyPlans.waiting(policyId, now)).filter((plan) =>
     replaces(policy, hostId, plan.content),
   );

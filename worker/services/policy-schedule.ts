@@ -21,8 +21,8 @@ const APPROVALS_PER_MINUTE = 100;
 export async function runPolicies(deps: Deps): Promise<void> {
   const now = deps.now();
   await deps.store.policyRuns.failInterrupted(now - RUN_MS_MAX, "Interrupted: it began and never ended.", now);
-  const { policies, unreadable } = await deps.store.policies.enabled(null);
-  for (const policyId of unreadable) report(policyId, "its definition cannot be read");
+  // Those that cannot be read are told of in GET /v1/status.
+  const { policies } = await deps.store.policies.enabled(null);
   for (const policy of policies) await alone(policy.policyId, () => noteDue(deps, policy, now));
   for (const cluster of watchedClusters(policies)) await alone(cluster, () => noteSeen(deps, cluster, policies));
   // Not as of `now`: what was just seen is run at once.
@@ -43,13 +43,9 @@ async function alone(subject: string, act: () => Promise<unknown>): Promise<void
   try {
     await act();
   } catch (error) {
-    report(subject, error);
+    // oxlint-disable-next-line no-console -- the platform's log is where it must be seen
+    console.error(`policies: ${subject}`, error);
   }
-}
-
-function report(subject: string, what: unknown): void {
-  // oxlint-disable-next-line no-console -- the platform's log is where it must be seen
-  console.error(`policies: ${subject}`, what);
 }
 
 async function noteDue(deps: Deps, policy: Policy, now: number): Promise<void> {
@@ -70,7 +66,7 @@ async function noteDue(deps: Deps, policy: Policy, now: number): Promise<void> {
 async function approveBySilence(deps: Deps, planId: string): Promise<void> {
   const plan = await readPlan(deps, planId);
   if (plan.policyId === null) return;
-  const policy = await deps.store.policies.byId(plan.policyId);
+  const policy = (await deps.store.policies.byId(plan.policyId))?.policy;
   // What is cheap to know comes before a snapshot is read.
   if (policy?.approveAfterMs === undefined || deps.now() < plan.createdAt + policy.approveAfterMs) return;
   const limits = await limitsOf(deps, policy);

@@ -1,7 +1,7 @@
 // Events that Drover sees by itself: they are noted for the policies that wait for them, and Cron runs what is noted.
 import type { Deps } from "../env.ts";
 import type { Policy } from "../model/policy/policy.ts";
-import { eventsFor, eventsIn, seenEventsOf } from "../model/policy/signals.ts";
+import { eventsFor, eventsSeenBy, seenEventsOf } from "../model/policy/signals.ts";
 import { type PolicyEvent, earliestAt, eventKey } from "../model/policy/trigger.ts";
 import { readFacts, readSnapshotWithRecent } from "./snapshots.ts";
 
@@ -38,6 +38,6 @@ export async function noteSeen(deps: Deps, cluster: string, policies: readonly P
   const types = [...new Set(waiting.flatMap(seenEventsOf))];
   // Only heat is judged by newest samples.
   const read = types.includes("host.hot") ? readSnapshotWithRecent : readFacts;
-  const events = eventsIn(await read(deps, cluster), types);
-  for (const policy of waiting) for (const event of eventsFor(policy, events)) await noteEvent(deps, policy, event);
+  for (const [policy, events] of eventsSeenBy(await read(deps, cluster), waiting))
+    for (const event of eventsFor(policy, events)) await noteEvent(deps, policy, event);
 }

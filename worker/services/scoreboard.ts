@@ -3,7 +3,7 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { type Scoreboard, movedByOthers, scoreOf } from "../model/policy/scoreboard.ts";
 import { DAY_MS } from "../model/units.ts";
-import { readPolicy } from "./policies.ts";
+import { readRecord } from "./policies.ts";
 
 const PLANS_MAX = 200;
 const RUNS_MAX = 5000;
@@ -14,7 +14,7 @@ export async function readScoreboard(
   policyId: string,
   input: { from?: number | undefined; to?: number | undefined; horizonMs: number },
 ): Promise<Scoreboard> {
-  const { cluster } = await readPolicy(deps, policyId);
+  const { cluster } = await readRecord(deps, policyId);
   const now = deps.now();
   const to = input.to ?? now;
   const from = input.from ?? to - DEFAULT_DAYS * DAY_MS;

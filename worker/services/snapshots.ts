@@ -13,6 +13,7 @@ import {
   recentOf,
   VM_RECENT_METRICS,
 } from "../model/telemetry/recent.ts";
+import { setAside } from "../model/placement/index.ts";
 import { filterOf, readRaw } from "./chunk-reads.ts";
 import { unreadableRule } from "./rules.ts";
 
@@ -26,11 +27,12 @@ const VM_HOSTS_AT_ONCE = 8;
 
 type ReadSnapshot = Awaited<ReturnType<Deps["store"]["snapshots"]["read"]>>;
 
+/** What contradicts itself in what agents report is set aside: it must not keep the rest of a cluster from being planned. */
 async function read(deps: Deps, cluster: string): Promise<ReadSnapshot> {
   const found = await deps.store.snapshots.read(cluster, deps.now());
   // oxlint-disable-next-line no-console -- the platform's log is where it must be seen
   if (found.unreadable.length > 0) console.error(`cannot be read: ${found.unreadable.join(", ")}`);
-  return found;
+  return { ...found, snapshot: setAside(found.snapshot) };
 }
 
 /** What is known of a cluster, whatever its rules: for questions that move nothing. */
@@ -56,6 +58,7 @@ export async function readSnapshotWithRecent(deps: Deps, cluster: string): Promi
   return {
     ...snapshot,
     hosts: snapshot.hosts.map((host): SnapshotHost => {
+      if (host.contradicts !== undefined) return host;
       const recent = ofHosts.get(host.hostId);
       return {
         ...host,

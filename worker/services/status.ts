@@ -16,29 +16,40 @@ export type Status = {
     lateHours: number;
   };
   migrations: { active: number };
+  policies: {
+    /** Not paused. */
+    enabled: number;
+    /** Of them, those that this version cannot read: they do not run. */
+    unreadable: { policyId: string; why: string }[];
+  };
 };
 
 /** `GET /v1/status`. */
 export async function readStatus(deps: Deps): Promise<Status> {
   const now = deps.now();
   const cursor = await readCursor(deps);
-  const [hosts, open, lateHours, active] = await Promise.all([
+  const [hosts, open, lateHours, active, policies] = await Promise.all([
     deps.store.hosts.counts(now - HOST_FRESH_MS),
     deps.store.chunks.openCount({ fromHour: cursor.hour - 1, toHour: lastClosedHour(now) }),
     deps.store.chunks.lateCount(),
     deps.store.migrations.activeIn(null),
+    deps.store.policies.enabled(null),
   ]);
   return {
     now,
     hosts,
     telemetry: { closedUntil: cursor.hour * HOUR_MS, hoursToPack: Math.max(open, lateHours), lateHours },
     migrations: { active: active.length },
+    policies: {
+      enabled: policies.policies.length + policies.unreadable.length,
+      unreadable: policies.unreadable.map(({ policyId, why }) => ({ policyId, why })),
+    },
   };
 }
 
 /** `GET /metrics`, in the text format of Prometheus (version 0.0.4). */
 export async function metricsText(deps: Deps): Promise<string> {
-  const { hosts, telemetry, migrations } = await readStatus(deps);
+  const { hosts, telemetry, migrations, policies } = await readStatus(deps);
   const { d1, telemetry: ingested } = deps.counts;
   return [
     metric("drover_hosts", "gauge", "Hosts that have registered.", hosts.known),
@@ -62,6 +73,7 @@ export async function metricsText(deps: Deps): Promise<string> {
       "Hours that got samples after they were closed.",
       telemetry.lateHours,
     ),
+    metric("drover_policies_unreadable", "gauge", "Policies that cannot be read.", policies.unreadable.length),
     metric("drover_samples_stored_total", "counter", "Samples stored by this isolate.", ingested.stored),
     metric("drover_samples_refused_total", "counter", "Refusals by this isolate.", ingested.refused),
     metric("drover_d1_queries_total", "counter", "Statements that this isolate sent to D1.", d1.queries),

@@ -1,22 +1,18 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
-import { type Policy, definitionOf, policyDefinition } from "../model/policy/policy.ts";
+import {
+  type Policy,
+  type StoredPolicy,
+  type UnreadablePolicy,
+  definitionOf,
+  readStored,
+} from "../model/policy/policy.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, failedGuard, isUniqueViolation } from "./db.ts";
 import { audit, policies, policyRuns } from "./schema.ts";
 
-const toPolicy = (row: typeof policies.$inferSelect): Policy => ({
-  ...policyDefinition.parse(JSON.parse(row.definition)),
-  policyId: row.id,
-  version: row.version,
-  createdBy: row.createdBy,
-  createdAt: row.createdAt,
-  updatedAt: row.updatedAt,
-  activatedAt: row.activatedAt,
-  modeSince: row.modeSince,
-  lastDueAt: row.lastDueAt,
-  lastStartedAt: row.lastStartedAt,
-});
+const toStored = ({ id, definition, ...row }: typeof policies.$inferSelect): StoredPolicy =>
+  readStored({ ...row, policyId: id }, definition);
 
 /** What an operator's change may write: the schedule's columns are left alone. */
 const columnsOf = (policy: Policy) => ({
@@ -32,13 +28,13 @@ const columnsOf = (policy: Policy) => ({
 
 export function policyStore(db: Db) {
   return {
-    byId: async (policyId: string): Promise<Policy | null> => {
+    byId: async (policyId: string): Promise<StoredPolicy | null> => {
       const row = await db.select().from(policies).where(eq(policies.id, policyId)).get();
-      return row ? toPolicy(row) : null;
+      return row ? toStored(row) : null;
     },
 
     /** In the order in which they were made. */
-    list: async (cluster: string | null, after: string | null, limit: number): Promise<Policy[]> =>
+    list: async (cluster: string | null, after: string | null, limit: number): Promise<StoredPolicy[]> =>
       (
         await db
           .select()
@@ -51,19 +47,20 @@ export function policyStore(db: Db) {
           )
           .orderBy(asc(policies.id))
           .limit(limit)
-      ).map(toPolicy),
+      ).map(toStored),
 
-    /** Those that are not paused. `unreadable`: ids of rows that no longer fit what a policy is; they do not hold up others. */
-    enabled: async (cluster: string | null): Promise<{ policies: Policy[]; unreadable: string[] }> => {
-      const rows = await db
-        .select()
-        .from(policies)
-        .where(and(eq(policies.enabled, true), cluster === null ? undefined : eq(policies.cluster, cluster)))
-        .orderBy(asc(policies.id));
-      const isReadable = (row: (typeof rows)[number]) => policyDefinition.safeParse(JSON.parse(row.definition)).success;
+    /** Those that are not paused. `unreadable`: rows that do not fit what a policy is; they do not hold up others. */
+    enabled: async (cluster: string | null): Promise<{ policies: Policy[]; unreadable: UnreadablePolicy[] }> => {
+      const stored = (
+        await db
+          .select()
+          .from(policies)
+          .where(and(eq(policies.enabled, true), cluster === null ? undefined : eq(policies.cluster, cluster)))
+          .orderBy(asc(policies.id))
+      ).map(toStored);
       return {
-        policies: rows.filter(isReadable).map(toPolicy),
-        unreadable: rows.filter((row) => !isReadable(row)).map(({ id }) => id),
+        policies: stored.flatMap(({ policy }) => policy ?? []),
+        unreadable: stored.flatMap(({ unreadable }) => unreadable ?? []),
       };
     },
 

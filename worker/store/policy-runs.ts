@@ -1,8 +1,9 @@
 // The runs of policies: one row each time one was due, which is also what keeps it from happening twice.
-import { and, asc, desc, eq, gte, isNotNull, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, isNotNull, isNull, lt, lte, sql } from "drizzle-orm";
 import { policyMode } from "../model/policy/policy.ts";
 import type { PolicyMode } from "../model/policy/policy.ts";
 import { type PolicyRun, type RunTrigger, runNumbers, runOutcome, runTrigger } from "../model/policy/run.ts";
+import type { ShadowRun } from "../model/policy/shadow.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
 import type { Db } from "./db.ts";
@@ -199,6 +200,26 @@ export function policyRunStore(db: Db) {
           .orderBy(asc(policyRuns.createdAt))
           .limit(limit)
       ).map(toRun),
+
+    /** What it would have done in shadow since `since`, oldest first. */
+    shadowed: async (policyId: string, since: number): Promise<ShadowRun[]> =>
+      (
+        await db
+          .select({ at: policyRuns.startedAt, numbers: policyRuns.numbers })
+          .from(policyRuns)
+          .where(
+            and(
+              eq(policyRuns.policyId, policyId),
+              eq(policyRuns.outcome, "shadowed"),
+              gt(policyRuns.createdAt, since),
+              isNotNull(policyRuns.numbers),
+            ),
+          )
+          .orderBy(asc(policyRuns.startedAt))
+      ).flatMap(({ at, numbers }) => {
+        const done = runNumbers.parse(JSON.parse(numbers ?? "")).simulated;
+        return done === undefined || at === null ? [] : [{ ...done, at }];
+      }),
 
     /** The first run that found out how the cluster was, of those that were made at or after `from`. */
     firstMeasured: async (policyId: string, from: number): Promise<PolicyRun | null> => {

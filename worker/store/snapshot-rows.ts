@@ -64,7 +64,12 @@ export function readFacts(row: Row, now: number): ReadFacts | null {
 export const readVm = (inventory: string): VmInventory | null =>
   attempt<VmInventory | null>("", [], null, () => vmInventory.parse(JSON.parse(inventory)));
 
-export type StateRow = { heardAt: number; vmStates: string | null; summary: string | null } & StateColumns;
+export type StateRow = {
+  heardAt: number;
+  vmStates: string | null;
+  vmStatesAt: number | null;
+  summary: string | null;
+} & StateColumns;
 
 /** What is heard of a host and its VMs. */
 export type Heard = {
@@ -72,16 +77,18 @@ export type Heard = {
   load: HostLoad;
   vms: ReadonlyMap<string, VmLoad>;
   states: Readonly<Record<string, VmState>>;
+  /** When the host said so, ms since 1970; 0: it has not. */
+  statesAt: number;
   unreadable: string[];
 };
 
-export const NOTHING_HEARD: Heard = { load: {}, vms: new Map(), states: {}, unreadable: [] };
+export const NOTHING_HEARD: Heard = { load: {}, vms: new Map(), states: {}, statesAt: 0, unreadable: [] };
 
 const statesByVm = z.record(z.string(), vmState);
 
 /** `isSettled`: its VMs have long been the same. */
 export function readHeard(row: StateRow, isSettled: boolean, now: number): Heard {
-  const { heardAt, vmStates, summary } = row;
+  const { heardAt, vmStates, vmStatesAt, summary } = row;
   const unreadable: string[] = [];
   const told = {
     known: attempt("telemetry", unreadable, NOTHING_KNOWN, () => knownOf(row)),
@@ -97,6 +104,7 @@ export function readHeard(row: StateRow, isSettled: boolean, now: number): Heard
     states: attempt("states of VMs", unreadable, {}, () =>
       vmStates === null ? {} : statesByVm.parse(JSON.parse(vmStates)),
     ),
+    statesAt: vmStatesAt ?? 0,
     unreadable,
   };
 }

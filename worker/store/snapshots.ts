@@ -3,7 +3,7 @@ import { and, eq, gt, isNotNull, sql } from "drizzle-orm";
 import { calibration, type Calibration } from "../model/calibration/types.ts";
 import type { Snapshot, SnapshotHost, SnapshotVm, VmLoad } from "../model/cluster.ts";
 import { vmLoadOver } from "../model/telemetry/loads.ts";
-import { DAY_MS, MINUTE_MS } from "../model/units.ts";
+import { DAY_MS, HOST_STALE_MS, MINUTE_MS } from "../model/units.ts";
 import type { Db } from "./db.ts";
 import { readRule } from "./rules.ts";
 import {
@@ -113,6 +113,7 @@ async function heardOf(db: Db, isSettled: ReadonlyMap<number, boolean>, now: num
         number: hostState.hostNumber,
         heardAt: hostState.heardAt,
         vmStates: hostState.vmStates,
+        vmStatesAt: hostState.vmStatesAt,
         summary: hostSummaries.summary,
         ...stateColumns,
       })
@@ -185,15 +186,37 @@ function wordsOf(heard: ReadonlyMap<number, Heard>): Map<string, Words[]> {
   return words;
 }
 
+/**
+ * VMs that more hosts than one have lately said to run, each with these hosts. One that is being migrated may be on two, and what
+ * a host said before a VM was moved says nothing of now.
+ */
+function reportedTwice(stored: Facts, heard: ReadonlyMap<number, Heard>, now: number): Map<string, string[]> {
+  const placed = new Map(stored.vms.map((row) => [row.uuid, row]));
+  const migrating = new Set(stored.reserved.map(({ vmUuid }) => vmUuid));
+  const twice = new Map<string, string[]>();
+  for (const { id, number } of stored.hosts) {
+    const { states, statesAt } = heard.get(number) ?? NOTHING_HEARD;
+    if (now - statesAt > HOST_STALE_MS) continue;
+    for (const [uuid, state] of Object.entries(states)) {
+      const row = placed.get(uuid);
+      const isElsewhere = row !== undefined && row.hostId !== null && row.hostId !== id;
+      if (state !== "running" || !isElsewhere || migrating.has(uuid) || statesAt <= (row.lastMovedAt ?? 0)) continue;
+      twice.set(uuid, [...(twice.get(uuid) ?? [row.hostId ?? ""]), id]);
+    }
+  }
+  return twice;
+}
+
 function assemble(stored: Facts, heard: ReadonlyMap<number, Heard>, now: number) {
   const byHost = Map.groupBy(stored.vms, ({ hostId }) => hostId);
   const words = wordsOf(heard);
+  const twice = reportedTwice(stored, heard, now);
   const unreadable: string[] = [];
   const assembled = stored.hosts.flatMap((row): SnapshotHost[] => {
     const read = readFacts(row, now);
     if (read === null) unreadable.push(`host ${row.id}`);
     if (read === null) return [];
-    const host = hostOf(read, byHost.get(row.id) ?? [], heard.get(row.number) ?? NOTHING_HEARD, words);
+    const host = hostOf(read, byHost.get(row.id) ?? [], heard.get(row.number) ?? NOTHING_HEARD, { words, twice });
     unreadable.push(...(host.unreadable ?? []).map((what) => `${what} of host ${row.id}`));
     return [host];
   });
@@ -204,7 +227,7 @@ function hostOf(
   { facts, unreadable: ofFacts }: ReadFacts,
   placed: Facts["vms"],
   heard: Heard,
-  words: ReadonlyMap<string, Words[]>,
+  { words, twice }: { words: ReadonlyMap<string, Words[]>; twice: ReadonlyMap<string, string[]> },
 ): SnapshotHost {
   const unreadable = [...ofFacts, ...heard.unreadable];
   const own = placed.flatMap(({ uuid, inventory }): SnapshotVm[] => {
@@ -213,7 +236,10 @@ function hostOf(
     if (vm === null) return [];
     const others = (words.get(uuid) ?? []).filter(({ by }) => by !== heard).map(({ load }) => load);
     // A heartbeat is newer than the inventory.
-    return [{ ...vm, state: heard.states[uuid] ?? vm.state, load: vmLoadOver(heard.vms.get(uuid), others) }];
+    const state = heard.states[uuid] ?? vm.state;
+    const by = state === "running" ? twice.get(uuid) : undefined;
+    const load = vmLoadOver(heard.vms.get(uuid), others);
+    return [{ ...vm, state, load, ...(by === undefined ? {} : { reportedBy: by.join(", ") }) }];
   });
   const { heardAt, load } = heard;
   if (unreadable.length > 0) return { ...facts, load: {}, unreadable, vms: own };

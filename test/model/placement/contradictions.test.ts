@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { Snapshot } from "../../../worker/model/cluster.ts";
-import { checkSnapshot, contradictionsOf } from "../../../worker/model/placement/index.ts";
+import type { Snapshot, SnapshotHost } from "../../../worker/model/cluster.ts";
+import { createWorld } from "../../../worker/model/placement/create-world.ts";
+import { buildPlan, checkSnapshot, contradictionsOf, setAside } from "../../../worker/model/placement/index.ts";
 import { GIB } from "../../../worker/model/units.ts";
 import { parametersOf, uuidOf, world } from "../../support/world.ts";
 
@@ -80,5 +81,80 @@ describe("a snapshot that contradicts itself", () => {
       cpuCores: 1,
     });
     expect(contradictionsOf(snapshot)).toEqual([]);
+  });
+});
+
+describe("a stored cluster that contradicts itself", () => {
+  const base = world({
+    hosts: { "hv-01": { cpuUsedCores: 15 }, "hv-02": {}, "hv-03": {} },
+    vms: {
+      a: { on: "hv-01", cpuUsedCores: 5 },
+      b: { on: "hv-01", cpuUsedCores: 5 },
+      c: { on: "hv-01", cpuUsedCores: 5 },
+      d: { on: "hv-02" },
+    },
+  });
+  const changed = (change: (hosts: SnapshotHost[]) => void): Snapshot => {
+    const snapshot = structuredClone(base);
+    change(snapshot.hosts);
+    return setAside(snapshot);
+  };
+  const planFor = (snapshot: Snapshot) => {
+    expect(checkSnapshot(snapshot, parametersOf(), { namesMustExist: false })).toEqual([]);
+    return buildPlan(snapshot, "balance", parametersOf());
+  };
+
+  test.each<[string, (host: SnapshotHost) => void, RegExp]>([
+    [
+      "more memory in use than it has",
+      (host) => (host.load.memoryUsedBytes = 65 * GIB),
+      /hv-02 has 64\.0 GiB of memory and 65\.0 GiB/,
+    ],
+    ["a percentage where cores belong", (host) => (host.load.cpuUsedCores = 87), /16 cores and 87 in use/],
+    ["a VM bigger than it", (host) => (host.memoryBytes = 2 * GIB), /d \(4\.0 GiB\) runs on hv-02, which has 2\.0 GiB/],
+    ["a negative figure", (host) => (host.load.powerWatts = -3), /load\.powerWatts: -3 is not possible/],
+  ])("has its host unknown, says so with numbers, and is planned for without it: %s", (_, change, says) => {
+    const plan = planFor(
+      changed(([, host]) => {
+        if (host !== undefined) change(host);
+      }),
+    );
+    expect(plan.unknownHosts).toMatchObject([{ hostId: "hv-02", why: expect.stringMatching(says) }]);
+    expect(plan.moves.length).toBeGreaterThan(0);
+    expect(plan.moves.flatMap(({ fromHostId, toHostId }) => [fromHostId, toHostId])).not.toContain("hv-02");
+  });
+
+  test("leaves a VM that two hosts report where it is, and its memory committed on both", () => {
+    const snapshot = changed(([first, , third]) => third?.vms.push(...structuredClone(first?.vms.slice(0, 1) ?? [])));
+    const plan = planFor(snapshot);
+    expect(plan.unknownHosts).toEqual([]);
+    expect(plan.seen).toContain("a is reported to run on hv-01, hv-03: it is left where it is.");
+    expect(plan.moves.length).toBeGreaterThan(0);
+    expect(plan.moves.map(({ vmName }) => vmName)).not.toContain("a");
+    const { committed } = createWorld(snapshot, parametersOf());
+    expect([...committed]).toEqual([12 * GIB, 4 * GIB, 4 * GIB]);
+    const evacuated = buildPlan(snapshot, "evacuate", parametersOf({ hostIds: ["hv-01"] }));
+    expect(evacuated.notMoved).toMatchObject([{ vmName: "a", rejections: [{ constraint: "vm-state" }] }]);
+  });
+
+  test("takes a VM that one host reports twice once, and leaves it", () => {
+    const plan = planFor(changed(([first]) => first?.vms.push(...structuredClone(first.vms.slice(0, 1)))));
+    expect(plan.seen.join()).toContain("a is reported to run on hv-01, hv-01");
+    expect(plan.moves.map(({ vmName }) => vmName)).not.toContain("a");
+  });
+
+  test("is as it was where nothing contradicts itself, also while a VM is being migrated", () => {
+    expect(setAside(base)).toBe(base);
+    const snapshot = structuredClone(base);
+    snapshot.hosts[1]?.vms.push(...structuredClone(snapshot.hosts[0]?.vms.slice(0, 1) ?? []));
+    snapshot.reservations.push({
+      migrationId: "m",
+      vmUuid: uuidOf("a"),
+      fromHostId: "hv-01",
+      toHostId: "hv-02",
+      memoryBytes: GIB,
+      cpuCores: 1,
+    });
+    expect(setAside(snapshot)).toBe(snapshot);
   });
 });

@@ -32,6 +32,7 @@ describe("why a plan does not move a VM to a host", { timeout: 60_000 }, () => {
         memoryReserveRatio: fc.constantFrom(0, 0.1, 0.6),
         cooldownMs: fc.constantFrom(1_800_000, 28_800_000),
         movesMax: fc.constantFrom(1, 200),
+        movedBytesMax: fc.constantFrom(1e12, 1e12, 3 * GIB),
         netGainMin: fc.constantFrom(0, 0.001, 1),
         gainRatioMin: fc.constantFrom(0, 0.001, 0.2),
       }),
@@ -78,6 +79,7 @@ describe("why a plan does not move a VM to a host", { timeout: 60_000 }, () => {
       "cooldown wait",
       "cpu-peak parameters",
       "anti-affinity drop-rule",
+      "moves-max parameters",
       "host-maintenance end-maintenance",
     ];
     expect(often.filter((key) => (counts.get(key) ?? 0) <= 3)).toEqual([]);
@@ -185,6 +187,28 @@ describe("the answer", () => {
     expect(told.gain?.perHour).toBeCloseTo(0.01 * 0.0703125, 9);
     expect(told.answer).toMatch(/^app could go to hv-02, but app would save 0\.0007 over 1\.0 h and cost \d/);
     expect(changes(told)).toEqual([expect.stringMatching(/^lengthen the horizon from 60 min to \d+ h$/)]);
+  });
+
+  test("where the plan may send no more bytes, names the smallest limit at which it makes the move", () => {
+    const spec: WorldSpec = {
+      hosts,
+      vms: {
+        app: { on: "hv-01", talksTo: { db: 400 * MIB } },
+        web: { on: "hv-01", talksTo: { db: 500 * MIB } },
+        db: { on: "hv-02", pinned: true },
+      },
+    };
+    const told = ask(spec, { movedBytesMax: 1.5 * GIB });
+    expect(told.blocking).toMatchObject([
+      { constraint: "moves-max", required: 2 * GIB, available: 1.5 * GIB, unit: "bytes" },
+    ]);
+    expect(told.answer).toBe(
+      "app could go to hv-02, but the plan sends 1.0 GiB of the 1.5 GiB that it may, and app would send 1.0 GiB more: raise movedBytesMax, or plan again once its moves are done.",
+    );
+    expect(told.unblock).toMatchObject([{ kind: "parameters", set: { movedBytesMax: 2 * GIB } }]);
+    expect(changes(told)).toEqual(["raise movedBytesMax from 1.5 GiB to 2.0 GiB (2147483648 bytes)"]);
+    expect(ask(spec, { movedBytesMax: 2 * GIB }).answer).toContain("The plan does move app to hv-02");
+    expect(ask(spec, { movedBytesMax: 2 * GIB - 1 }).answer).toContain("movedBytesMax");
   });
 
   test("names the move where the plan makes it, and what the chosen host brings where it takes another", () => {

@@ -82,6 +82,11 @@ const leavingChecks: readonly Leaving[] = [
     if (state === "running") return null;
     return { constraint: "vm-state", detail: `${name} is ${state}: only a running VM is live-migrated.` };
   },
+  function reportedOnce(_world, _vm, { name, reportedBy }) {
+    if (reportedBy === undefined) return null;
+    const detail = `${name} is reported to run on ${reportedBy}: nothing is done with it until one host alone says so.`;
+    return { constraint: "vm-state", detail };
+  },
   function notMigrating({ migrating }, vm, { name }) {
     const running = migrating.get(vm);
     if (running === undefined) return null;

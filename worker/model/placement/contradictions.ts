@@ -1,7 +1,8 @@
-// What cannot be true of a cluster as it is told, for snapshots that come from outside.
+// What cannot be true of a cluster as it is told. Where a caller states it, it is refused; of what agents report, the hosts and
+// VMs that it is about are set aside, and the rest is planned for.
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import type { InputProblem } from "../migration/types.ts";
-import { cores, size } from "./format.ts";
+import { cores, listed, size } from "./format.ts";
 
 /** A host's CPU figure may pass its cores by hyper-threads and by the time between samples, but not by this factor. */
 const CORES_FACTOR_MAX = 1.5;
@@ -10,11 +11,12 @@ const TOLD_MAX = 32;
 /**
  * Contradictions in a snapshot, each with its path in it: a VM that runs on two hosts, two hosts of one id, more memory in
  * use than there is, a running VM bigger than its host, far more cores in use than there are, negative or non-finite
- * numbers. A VM that is being migrated may be on two hosts. Empty: nothing contradicts itself.
+ * numbers. A VM that is being migrated may be on two hosts. What `setAside` has set aside is none. Empty: nothing contradicts itself.
  */
 export function contradictionsOf(snapshot: Snapshot): InputProblem[] {
   const problems = [...hostsTwice(snapshot), ...vmsTwice(snapshot)];
   snapshot.hosts.forEach((host, index) => {
+    if (host.contradicts !== undefined) return;
     problems.push(...impossibleLoads(host, `hosts.${index}`));
     problems.push(...badNumbers(host, `hosts.${index}`));
   });
@@ -46,11 +48,11 @@ function vmsTwice({ hosts, reservations }: Snapshot): InputProblem[] {
   const problems: InputProblem[] = [];
   hosts.forEach(({ hostId, vms }, host) => {
     const here = new Set<string>();
-    vms.forEach(({ uuid, name, state }, vm) => {
+    vms.forEach(({ uuid, name, state, reportedBy }, vm) => {
       const path = `hosts.${host}.vms.${vm}.uuid`;
       if (here.has(uuid)) problems.push({ path, message: `${name} is on ${hostId} twice: give each VM once` });
       here.add(uuid);
-      if (state !== "running") return;
+      if (state !== "running" || reportedBy !== undefined) return;
       const before = running.get(uuid);
       if (before === undefined) running.set(uuid, { hostId, path });
       else if (before.hostId !== hostId && !migrating.has(uuid)) {
@@ -89,6 +91,49 @@ function impossibleVm({ hostId, cpu, memoryBytes }: SnapshotHost, vm: SnapshotVm
     problems.push({ path: `${path}.load.cpuUsedCores`, message });
   }
   return problems;
+}
+
+/**
+ * The snapshot with what contradicts itself set aside: a host of impossible figures is unknown, with what is wrong with it; a
+ * VM that two hosts report as running, or one host twice, stays where it is. What is left is as it was.
+ */
+export function setAside(snapshot: Snapshot): Snapshot {
+  const twice = reportedTwice(snapshot);
+  const hosts = snapshot.hosts.map((host): SnapshotHost => {
+    const wrong = [...impossibleLoads(host, ""), ...badNumbers(host, "")].map(({ path, message }) =>
+      message.includes(host.hostId) ? message : `${path.slice(1)}: ${message}`,
+    );
+    const vms = host.vms.some(({ uuid }) => twice.has(uuid)) ? onlyOnce(host.vms, twice) : host.vms;
+    if (wrong.length === 0) return vms === host.vms ? host : { ...host, vms };
+    return { ...host, contradicts: wrong, load: {}, vms: vms.map((vm) => ({ ...vm, load: {} })) };
+  });
+  return hosts.every((host, index) => host === snapshot.hosts[index]) ? snapshot : { ...snapshot, hosts };
+}
+
+/** By VM that is not being migrated: the hosts that report it as running, a host twice where it reports it twice. */
+function reportedTwice({ hosts, reservations }: Snapshot): Map<string, string> {
+  const migrating = new Set(reservations.map(({ vmUuid }) => vmUuid));
+  const first = new Map<string, string>();
+  const twice = new Map<string, string[]>();
+  for (const { hostId, vms } of hosts)
+    for (const { uuid, state } of vms) {
+      if (state !== "running" || migrating.has(uuid)) continue;
+      const before = first.get(uuid);
+      if (before === undefined) first.set(uuid, hostId);
+      else twice.set(uuid, [...(twice.get(uuid) ?? [before]), hostId]);
+    }
+  return new Map([...twice].map(([uuid, ids]) => [uuid, listed(ids)]));
+}
+
+/** The VMs of a host, each once; those that are reported twice say where. */
+function onlyOnce(vms: readonly SnapshotVm[], twice: ReadonlyMap<string, string>): SnapshotVm[] {
+  const seen = new Set<string>();
+  return vms.flatMap((vm) => {
+    if (seen.has(vm.uuid)) return [];
+    seen.add(vm.uuid);
+    const reportedBy = twice.get(vm.uuid);
+    return [reportedBy === undefined ? vm : { ...vm, reportedBy }];
+  });
 }
 
 /** Series and temperatures may be below zero. */

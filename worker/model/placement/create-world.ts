@@ -4,7 +4,9 @@ import { compatibilityOf } from "./compatibility.ts";
 import { compileGroups, enterGroups } from "./groups.ts";
 import { healthOf } from "./health.ts";
 import { peersOf } from "./peers.ts";
+import { pressuresOf } from "./pressure.ts";
 import { byText, vmBytes, vmCores, whyUnknown } from "./state.ts";
+import { thresholdsOf } from "./thresholds.ts";
 import type { PlanParameters } from "./types.ts";
 import {
   add,
@@ -62,6 +64,7 @@ export function createWorld(snapshot: Snapshot, parameters: PlanParameters): Wor
   };
   vms.forEach((_, vm) => fillVm(world, vm));
   hosts.forEach((_, host) => fillHost(world, host));
+  fillPressure(world);
   ghosts.forEach(({ host, bytes }) => add(world.committed, host, bytes));
   fillReservations(world);
   return world;
@@ -124,6 +127,18 @@ function fillHost(world: World, host: number): void {
   used.set([cores, load.memoryUsedBytes ?? ofVms(MEMORY), network, load.diskBytesPerSecond ?? ofVms(DISK)], at);
   variance[at + CPU] = varianceOf(cores, load.cpuUsedCoresP95);
   variance[at + NETWORK] = varianceOf(network, load.networkBytesPerSecondP95);
+}
+
+/** Hosts under pressure use at least what that stands for. */
+function fillPressure({ snapshot, parameters, hosts, unknown, used, capacity }: World): void {
+  const thresholds = thresholdsOf(parameters);
+  hosts.forEach((it, host) => {
+    if (unknown[host] !== null) return;
+    for (const { resource, ratio } of pressuresOf(it, snapshot.at, parameters, thresholds)) {
+      const at = host * RESOURCES + resource;
+      used[at] = Math.max(used[at] ?? 0, ratio * (capacity[at] ?? 0));
+    }
+  });
 }
 
 /** In order of the resources; 0: not known. */

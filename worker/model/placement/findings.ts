@@ -1,13 +1,14 @@
 // What is the matter with hosts, as far as a plan is to act on it.
 import { detectHotspots } from "../detection/hotspots.ts";
-import { type Detection, detectionParameters } from "../detection/types.ts";
+import type { Detection } from "../detection/types.ts";
 import { isEmptied } from "./affinity.ts";
 import { isGroupBroken } from "./efficacy.ts";
 import { counted, percent } from "./format.ts";
 import { fullestOf, isHot, loadsOf } from "./hotspots.ts";
+import { pressuresOf } from "./pressure.ts";
 import type { Finding } from "./strategy.ts";
-import type { PlanParameters } from "./types.ts";
-import { CPU, hostAt, knownHostIndexes, ratioOf, type World } from "./world.ts";
+import { thresholdsOf } from "./thresholds.ts";
+import { CPU, hostAt, knownHostIndexes, ratioOf, RESOURCE_NAMES, type World } from "./world.ts";
 
 /**
  * Hosts that are hot, cold or not to be relied on. Where recent samples are known, hot is what k of the newest n of them and
@@ -30,19 +31,6 @@ export function findingsOf(world: World): Finding[] {
   });
   return [...healthFindings(world), ...loads];
 }
-
-/** What detection calls hot, by what a plan is told. */
-const thresholdsOf = (parameters: PlanParameters) =>
-  detectionParameters.parse({
-    cpuRatioHot: parameters.hotRatio,
-    memoryRatioHot: parameters.hotRatio,
-    networkRatioHot: parameters.hotRatio,
-    ...(parameters.coldRatio > 0 ? { cpuRatioCold: parameters.coldRatio } : {}),
-    overSamples: Math.min(parameters.hotSamples, parameters.hotWindow),
-    newestSamples: parameters.hotWindow,
-    ...(parameters.latencySloSeconds === undefined ? {} : { latencySloSeconds: parameters.latencySloSeconds }),
-    seed: parameters.seed,
-  });
 
 /** Hosts that VMs leave or come to, by the plan or by running migrations: what they used says little of what they will. */
 const changedHosts = ({ origin, hostOf, snapshot, hostIndex }: World): Set<number> => {
@@ -68,11 +56,22 @@ function hotFinding(world: World, host: number, seen: Detection | undefined): Fi
   const [cause] = seen?.causes ?? [];
   const byMean = `${hostId} is hot: ${loadsOf(world, host)}, over ${percent(world.parameters.hotRatio)}.`;
   if (seen?.state === "hot" && cause?.kind !== "threshold")
-    return { host, state: "hot", sentence: `${hostId} is hot. ${seen.sentence}` };
+    return { host, state: "hot", sentence: `${hostId} is hot. ${seen.sentence}${pressureTold(world, host)}` };
   if (seen === undefined || seen.state === "hot" || load.recent === undefined)
     return { host, state: "hot", sentence: byMean };
   const why = cause?.sentence ?? "Its newest samples are not over the threshold, or will not stay so.";
   return { host, state: "peak", sentence: `${hostId} averages ${percent(fullestOf(world, host))}. ${why}` };
+}
+
+/** What a host under pressure counts as using. */
+function pressureTold(world: World, host: number): string {
+  const { snapshot, parameters } = world;
+  const pressures = pressuresOf(hostAt(world, host), snapshot.at, parameters, thresholdsOf(parameters));
+  const resources = [...new Set(pressures.map(({ resource }) => resource))];
+  const told = resources.map(
+    (resource) => `${percent(ratioOf(world, host, resource))} of its ${RESOURCE_NAMES[resource]}`,
+  );
+  return told.length === 0 ? "" : ` It counts as using ${told.join(" and ")}: what waits is not seen in what is used.`;
 }
 
 function coldFinding(world: World, host: number, seen: Detection | undefined): Finding | null {

@@ -4,14 +4,17 @@ import type { InputProblem } from "../migration/types.ts";
 import { conflictsOf } from "./conflicts.ts";
 import { contradictionsOf } from "./contradictions.ts";
 import { permittedMechanisms } from "./cost.ts";
+import { createWorld } from "./create-world.ts";
+import { efficacyOf } from "./efficacy.ts";
 import { decide } from "./engine.ts";
 import { planOf } from "./plan.ts";
 import { strategiesFor } from "./registry.ts";
+import { countedBy } from "./score.ts";
 import { hostById } from "./state.ts";
-import type { Goal, PlanContent, PlanParameters } from "./types.ts";
+import type { Efficacy, Goal, PlanContent, PlanParameters } from "./types.ts";
 
 export { conflictsOf } from "./conflicts.ts";
-export { contradictionsOf } from "./contradictions.ts";
+export { contradictionsOf, setAside } from "./contradictions.ts";
 export { strategies } from "./registry.ts";
 export { type Unblock } from "./unblock.ts";
 export { ENGINE_VERSION } from "./version.ts";
@@ -24,6 +27,10 @@ export { whyNot, type WhyNot } from "./why-not.ts";
 export function buildPlan(snapshot: Snapshot, goal: Goal, parameters: PlanParameters): PlanContent {
   return planOf(decide(snapshot, goal, parameters));
 }
+
+/** The indicators of a cluster as it is, as a plan for the goal would give them before its moves. */
+export const efficacyNow = (snapshot: Snapshot, goal: Goal, parameters: PlanParameters): Efficacy =>
+  efficacyOf(createWorld(snapshot, parameters), countedBy(goal, parameters));
 
 /**
  * What is wrong with a request for a plan, each with the path inside the parameters. `hostIds.N` alone means that the host

@@ -9,7 +9,9 @@ import { counted as countOf, deviation, duration, money, percent, ratio } from "
 import { migrationCost } from "./gain.ts";
 import { restartsOf } from "./restarts.ts";
 import { durationOf, type Scheduled } from "./schedule.ts";
+import { pressuresOf } from "./pressure.ts";
 import { type Rate, stateRate, totalOf } from "./score.ts";
+import { thresholdsOf } from "./thresholds.ts";
 import type { Chosen } from "./select.ts";
 import type { Efficacy, Move, PlanContent, Score } from "./types.ts";
 import { copyWorld, hostAt, hostOfVm, place, vmAt, type World } from "./world.ts";
@@ -93,16 +95,29 @@ function scoreOf(rate: Rate, migrations: number, horizonMs: number): Score {
   };
 }
 
-function movesOf({ start, scheduled }: Outcome): Move[] {
+function movesOf({ start, scheduled, stages }: Outcome): Move[] {
   const state = copyWorld(start);
+  const pressed = pressedHosts(start, stages);
   const members = new Map<number, number>();
   for (const step of scheduled.steps)
     if (!step.parking) members.set(step.gain.bundle, (members.get(step.gain.bundle) ?? 0) + 1);
   return scheduled.steps.map((step, index) => {
     const move = moveOf(state, step, index + 1, members);
     place(state, step.vm, step.to);
-    return move;
+    const pressure = pressed.get(step.from);
+    const isNamed = pressure === undefined || move.reasons.some((reason) => reason.includes(pressure));
+    return isNamed ? move : { ...move, reasons: [...move.reasons, pressure] };
   });
+}
+
+/** What the first goal found of hosts that are hot by pressure or swapping: what they use does not say why VMs leave them. */
+function pressedHosts(start: World, [first]: Outcome["stages"]): Map<number, string> {
+  const { snapshot, parameters } = start;
+  const thresholds = thresholdsOf(parameters);
+  const isPressed = (host: number): boolean =>
+    pressuresOf(hostAt(start, host), snapshot.at, parameters, thresholds).length > 0;
+  const hot = first?.findings.filter(({ host, state }) => state === "hot" && isPressed(host)) ?? [];
+  return new Map(hot.map(({ host, sentence }) => [host, sentence]));
 }
 
 /** A move with the limits that an approval would bind. `state` is what it begins with. */
@@ -143,11 +158,18 @@ function moveOf(state: World, step: Scheduled<Chosen>, n: number, members: Reado
 
 const WARNINGS_MAX = 20;
 
-/** Rules that say nothing of what there is: perhaps somebody trusts in them. */
+/** VMs that are in two places, and rules that say nothing of what there is: perhaps somebody trusts in them. */
 function warningsOf(world: World): string[] {
+  const twice = world.vms.flatMap(({ name, reportedBy }) =>
+    reportedBy === undefined ? [] : [`${name} is reported to run on ${reportedBy}: it is left where it is.`],
+  );
   const told = ruleWarnings(world).map(({ rules, why }) => `${rules.join(", ")}: ${why}`);
+  return [...shortened(twice, "further VM"), ...shortened(told, "further warning")];
+}
+
+function shortened(told: readonly string[], noun: string): string[] {
   const rest = told.length - WARNINGS_MAX;
-  return rest <= 0 ? told : [...told.slice(0, WARNINGS_MAX), `${countOf(rest, "further warning")} of rules.`];
+  return rest <= 0 ? [...told] : [...told.slice(0, WARNINGS_MAX), `${countOf(rest, noun)}.`];
 }
 
 function notMovedOf({ end, stages, scheduled }: Outcome): PlanContent["notMoved"] {

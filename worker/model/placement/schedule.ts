@@ -4,6 +4,7 @@ import type { MechanismEstimate } from "../migration/types.ts";
 import { cores, size } from "./format.ts";
 import { affinityFits } from "./affinity.ts";
 import { fits } from "./constraints.ts";
+import { moveOrder } from "./move-order.ts";
 import { isGroupBroken } from "./efficacy.ts";
 import { survives, unsurvivable } from "./survivability.ts";
 import type { PlanParameters, Rejection } from "./types.ts";
@@ -29,13 +30,16 @@ type Run<Planned extends Step> = {
   waiting: Planned[];
   steps: Scheduled<Planned>[];
   mustSurvive: boolean;
+  /** No move overtakes one before it. */
+  isInOrder: boolean;
   /** VMs that were parked once: a second time would be going round in circles. */
   parked: Set<number>;
 };
 
 /**
- * Orders the moves, which begin where `start` has the VMs, in waves. The first in order go first where they can. Where none
- * can, one is parked on a third host, so that cycles come apart; what then still cannot move is given back, with all that
+ * Orders the moves, which begin where `start` has the VMs, in waves. The first in order go first where they can. Where that
+ * leaves one without its room, another order is looked for in which all find theirs: the hole that a big VM needs is kept for
+ * it. Where there is none, one is parked on a third host, so that cycles come apart; what then still cannot move is given back, with all that
  * `bundleOf` says belongs to it, and the rest is ordered anew without it.
  */
 export function schedule<Planned extends Step>(
@@ -60,17 +64,34 @@ export function schedule<Planned extends Step>(
 }
 
 function ordered<Planned extends Step>(start: World, moves: readonly Planned[]): Run<Planned> {
+  const run = runOf(start, moves, false);
+  advance(run);
+  if (run.waiting.length === 0 && run.parked.size === 0) return run;
+  const again = runOf(start, moves, true);
+  const order = moveOrder(again.world, moves, (step) => isFeasible(again, step));
+  if (order === null) return run;
+  again.waiting = order;
+  advance(again);
+  return again;
+}
+
+function runOf<Planned extends Step>(start: World, moves: readonly Planned[], isInOrder: boolean): Run<Planned> {
   const failures = start.parameters.hostFailuresTolerated;
   const final = copyWorld(start);
   for (const { vm, to } of moves) place(final, vm, to);
-  const run: Run<Planned> = {
+  return {
     world: loosened(copyWorld(start), final),
     final: loosened(final, final),
     waiting: [...moves],
     steps: [],
     mustSurvive: failures > 0 && survives(start, failures),
+    isInOrder,
     parked: new Set(),
   };
+}
+
+/** Makes waves until nothing is left to be made, or nothing can be. */
+function advance<Planned extends Step>(run: Run<Planned>): void {
   for (let wave = 1; run.waiting.length > 0; wave++) {
     const taken = nextWave(run);
     if (taken.length === 0) break;
@@ -78,7 +99,6 @@ function ordered<Planned extends Step>(start: World, moves: readonly Planned[]):
     const gone = new Set(taken.filter(({ parking }) => !parking).map(({ vm }) => vm));
     run.waiting = run.waiting.filter(({ vm }) => !gone.has(vm)).map((step) => fromWhereItIs(step, run.world));
   }
-  return run;
 }
 
 /** VMs that belong together and are so in the end may be apart while one after the other of them is on its way. */
@@ -100,7 +120,10 @@ function nextWave<Planned extends Step>(run: Run<Planned>): Taken<Planned>[] {
   const taken: Taken<Planned>[] = [];
   for (const step of waiting) {
     if (traffic.isFull()) break;
-    if (!traffic.admits(step) || !isFeasible(run, step, taken)) continue;
+    if (!traffic.admits(step) || !isFeasible(run, step, taken)) {
+      if (run.isInOrder) break;
+      continue;
+    }
     arrive(world, step.vm, step.to);
     traffic.add(step);
     taken.push({ ...step, parking: false });

@@ -1,6 +1,7 @@
 // What a state of the cluster costs an hour, in the currency of the prices: gain and cost of moves are compared in it.
 import { softPriceAt } from "./affinity.ts";
 import { normalExcess } from "./normal.ts";
+import { memoryOverloadRatio } from "./thresholds.ts";
 import type { PlanParameters, Goal } from "./types.ts";
 import { GIB, HOUR_MS, SECOND_MS } from "../units.ts";
 import type { PowerModel } from "../wire/inventory.ts";
@@ -64,7 +65,7 @@ export function overloadedCores(world: World, host: number): number {
   const { hotRatio } = world.parameters;
   const cores = world.capacity[host * RESOURCES + CPU] ?? 0;
   const cpu = normalExcess(ratioOf(world, host, CPU), deviationOf(world, host, CPU), hotRatio);
-  const memory = Math.max(0, ratioOf(world, host, MEMORY) - Math.max(hotRatio, 0.9));
+  const memory = Math.max(0, ratioOf(world, host, MEMORY) - memoryOverloadRatio(world.parameters));
   const network = normalExcess(ratioOf(world, host, NETWORK), deviationOf(world, host, NETWORK), hotRatio);
   return cores * (cpu + memory + network);
 }

@@ -1,6 +1,7 @@
 // What a snapshot says of a host or VM by itself. What a plan makes of it is in world.ts.
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import { HOST_STALE_MS, MINUTE_MS, SECOND_MS } from "../units.ts";
+import { counted } from "./format.ts";
 import type { Rejection } from "./types.ts";
 
 /** Load figures older than this say nothing about now. */
@@ -20,7 +21,12 @@ export function hostOf(snapshot: Snapshot, vmUuid: string): SnapshotHost | undef
 
 /** Why nothing may be decided about this host; null where its load is known. Absent telemetry is unknown, never idle. */
 export function whyUnknown(snapshot: Snapshot, host: SnapshotHost): Rejection | null {
-  const { hostId, heardAt, load } = host;
+  const { hostId, heardAt, load, contradicts } = host;
+  if (contradicts !== undefined) {
+    const more = contradicts.length > 1 ? ` (and ${counted(contradicts.length - 1, "further contradiction")})` : "";
+    const detail = `what is known of ${hostId} contradicts itself: ${contradicts[0]}${more}; see what its agent reports.`;
+    return { hostId, constraint: "host-unknown", detail };
+  }
   if (heardAt === undefined) {
     return { hostId, constraint: "host-unknown", detail: `${hostId} was never heard: start its agent.` };
   }

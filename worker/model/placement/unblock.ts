@@ -48,11 +48,11 @@ const changesFor: Partial<Record<Rejection["constraint"], Changes>> = {
   "network-peak": higherPeak,
   hugepages: morePages,
   cooldown: waiting,
-  "moves-max": ({ world: { parameters } }, { unit, required = 0 }) => {
-    if (unit === "bytes")
-      return [
-        { kind: "parameters", set: { movedBytesMax: required }, change: `raise movedBytesMax to ${size(required)}` },
-      ];
+  "moves-max": ({ world: { parameters } }, { unit, required = 0, available = 0 }) => {
+    if (unit === "bytes") {
+      const change = `raise movedBytesMax from ${size(available)} to ${size(required)} (${required} bytes)`;
+      return [{ kind: "parameters", set: { movedBytesMax: required }, change }];
+    }
     const movesMax = parameters.movesMax + 1;
     return movesMax > 1000
       ? []

@@ -19,6 +19,7 @@ export const unblock = z
           cpuRatioMax: z.number(),
           peakRatioMax: z.number(),
           movesMax: z.int(),
+          movedBytesMax: z.number(),
           netGainMin: z.number(),
           gainRatioMin: z.number(),
           horizonMs: z.int(),

@@ -1,14 +1,16 @@
 // Why a plan does not move a certain VM to a certain host, and the smallest changes after which it could.
 import type { Snapshot } from "../cluster.ts";
 import type { MechanismEstimate } from "../migration/types.ts";
+import { isEmptied } from "./affinity.ts";
 import { rejectionsIn } from "./constraints.ts";
 import { costingFor, type MoveCost, plannedPeers } from "./cost.ts";
 import { createWorld } from "./create-world.ts";
-import { counted, duration, listed, money } from "./format.ts";
+import { counted, duration, listed, money, size } from "./format.ts";
 import { gainOf, migrationCost, rateAround, whyNotPaying } from "./gain.ts";
 import { type Counted, countedBy, meansOf } from "./score.ts";
 import type { Move, MoveGain, PlanContent, Rejection } from "./types.ts";
 import { type Unblock, unblocksFor } from "./unblock.ts";
+import { sentBytes } from "./volume.ts";
 import { copyWorld, hostAt, hostOfVm, place, vmAt, type World } from "./world.ts";
 
 export type WhyNot = {
@@ -113,19 +115,32 @@ function softer(asked: Asked, cost: MoveCost, gain: MoveGain | null, isFree: boo
   const { start, vm, content } = asked;
   if (!cost.possible) return start.hostOf[vm] === asked.to ? [] : [cost.rejection];
   if (gain === null) return [];
-  const unpaid = whyNotPaying(gain, vmAt(start, vm).name, content.parameters);
-  const { movesMax } = content.parameters;
-  const full = new Set(content.moves.map((move) => move.vm)).size >= movesMax;
-  if (!isFree || !full) return unpaid === null ? [] : [unpaid];
-  const detail = `the plan has its ${movesMax} moves: raise movesMax, or plan again once they are done.`;
-  const limit: Rejection = {
-    constraint: "moves-max",
-    detail,
-    required: movesMax + 1,
-    available: movesMax,
-    unit: "moves",
-  };
-  return unpaid === null ? [limit] : [unpaid, limit];
+  const unpaid = mustLeave(asked) ? null : whyNotPaying(gain, vmAt(start, vm).name, content.parameters);
+  return [...(unpaid === null ? [] : [unpaid]), ...(isFree ? limitsOf(asked) : [])];
+}
+
+/** Whether an evacuation moves the VM whether it pays or not. */
+const mustLeave = ({ start, vm, content: { goal, parameters } }: Asked): boolean =>
+  isEmptied(start, start.hostOf[vm] ?? 0) && [{ goal }, ...parameters.next].some((stage) => stage.goal === "evacuate");
+
+/** That the plan has all the moves, or bytes, that it may have. Its own move of the VM, if any, would be this one instead. */
+function limitsOf({ start, vm, content }: Asked): Rejection[] {
+  const constraint = "moves-max";
+  const { movesMax, movedBytesMax } = content.parameters;
+  const moved = new Set(content.moves.flatMap((move) => start.vmIndex.get(move.vm) ?? []));
+  const limits: Rejection[] = [];
+  if (moved.size >= movesMax) {
+    const detail = `the plan has its ${movesMax} moves: raise movesMax, or plan again once they are done.`;
+    limits.push({ constraint, detail, required: movesMax + 1, available: movesMax, unit: "moves" });
+  }
+  moved.delete(vm);
+  const sent = [...moved].reduce((sum, other) => sum + sentBytes(start, other), 0);
+  const more = sentBytes(start, vm);
+  if (movedBytesMax !== undefined && sent + more > movedBytesMax) {
+    const detail = `the plan sends ${size(sent)} of the ${size(movedBytesMax)} that it may, and ${vmAt(start, vm).name} would send ${size(more)} more: raise movedBytesMax, or plan again once its moves are done.`;
+    limits.push({ constraint, detail, required: Math.ceil(sent + more), available: movedBytesMax, unit: "bytes" });
+  }
+  return limits;
 }
 
 type Found = { moved: Move | undefined; isDone: boolean; blocking: Rejection[]; gain: MoveGain | null };

@@ -1,4 +1,5 @@
 // Whether moves still help: what executed plans promised against what the next run found.
+import type { Goal, PlanContent } from "../placement/types.ts";
 import { EWMA_HALF_LIFE_MS } from "../telemetry/known.ts";
 import { HOUR_MS } from "../units.ts";
 import type { HelpAlarm } from "./policy.ts";
@@ -8,29 +9,50 @@ import type { Indicators } from "./run.ts";
 export const SETTLE_MS = 3 * EWMA_HALF_LIFE_MS;
 
 /** A plan that was executed. `found`: the cluster as the first run found it that began `SETTLE_MS` after its end or later. */
-export type Executed = { planId: string; before: Indicators; promised: Indicators; found: Indicators };
+export type Executed = {
+  planId: string;
+  /** In their order. */
+  goals: readonly Goal[];
+  before: Indicators;
+  promised: Indicators;
+  found: Indicators;
+};
 
-/** In which order indicators are looked at: what the goal is about before what follows from it. */
-const FIRST = ["toEvacuate", "brokenRules", "hotHosts", "cpuImbalance", "cpuRatioMax", "emptyHosts"];
+/**
+ * What a goal wants, in the order in which it is looked at. Hosts in use come before watts: those are a model's, and depend on
+ * whether empty hosts count as switched off.
+ */
+const WANTED: Record<Goal, readonly string[]> = {
+  balance: ["overloadedCores", "imbalance", "hotHosts", "memoryRatioMax"],
+  consolidate: ["emptyHosts", "watts"],
+  "save-energy": ["emptyHosts", "watts"],
+  evacuate: ["toEvacuate"],
+  "fault-tolerance": ["brokenRules"],
+  locality: ["crossBytesPerSecond"],
+};
 
-const rank = (name: string): number => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+/** Smaller changes are no promise. Expected overload and imbalance are never quite 0, and change a little with every move. */
+const PROMISE_MIN: Partial<Record<string, number>> = { overloadedCores: 0.1, imbalance: 0.001, watts: 1 };
+const ROUNDING = 1e-9;
 
-/** Smaller differences are rounding. */
-const PROMISE_MIN = 1e-9;
-
-/** The indicator by which a plan is judged: the one asked for, else the first that the plan promised to change. */
-function judgedBy({ before, promised }: Omit<Executed, "planId" | "found">, asked: string | undefined): string | null {
-  const changes = (name: string) => Math.abs((promised[name] ?? NaN) - (before[name] ?? NaN)) > PROMISE_MIN;
-  if (asked !== undefined) return changes(asked) ? asked : null;
-  const names = Object.keys(before).filter(changes);
-  return names.toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))[0] ?? null;
+/** The indicator by which a plan is judged: the one asked for, else the first that its goals want and it promised to change. */
+function judgedBy({ goals, before, promised }: Omit<Executed, "planId" | "found">, asked?: string): string | null {
+  const change = (name: string) => Math.abs((promised[name] ?? NaN) - (before[name] ?? NaN));
+  if (asked !== undefined) return change(asked) > ROUNDING ? asked : null;
+  const wanted = goals.flatMap((goal) => WANTED[goal]);
+  return wanted.find((name) => change(name) > (PROMISE_MIN[name] ?? ROUNDING)) ?? null;
 }
 
 export type Gain = { indicator: string; before: number; promised: number; found: number; ratio: number };
 
+export const goalsOf = ({ goal, parameters }: Pick<PlanContent, "goal" | "parameters">): Goal[] => [
+  goal,
+  ...parameters.next.map((stage) => stage.goal),
+];
+
 /**
  * Share of the promised change that was found: 1 as promised, 0 none, below 0 worse than before. Whether lower is better does
- * not matter: the promise has the direction. Null: nothing was promised, or the indicator is not known any more.
+ * not matter: the promise has the direction. Null: nothing that the goals want was promised, or it is not known any more.
  */
 export function gainOf(plan: Omit<Executed, "planId">, asked?: string): Gain | null {
   const indicator = judgedBy(plan, asked);
@@ -42,12 +64,20 @@ export function gainOf(plan: Omit<Executed, "planId">, asked?: string): Gain | n
 
 const figure = (value: number): string => String(Number(value.toPrecision(3)));
 
+/** An evacuation is not judged by whether it helps: it is made because it must be. */
+function gainsOf(executed: readonly Executed[], { indicator }: HelpAlarm): Gain[] {
+  return executed.flatMap((plan) => {
+    const goals = plan.goals.filter((goal) => goal !== "evacuate");
+    return gainOf({ ...plan, goals }, indicator) ?? [];
+  });
+}
+
 /**
  * Why moves have stopped helping, with the numbers of the last plan, or null: they help, or it is not known. `executed`
  * newest last; plans that promised nothing measurable do not count for or against.
  */
 export function stoppedHelping(executed: readonly Executed[], alarm: HelpAlarm): string | null {
-  const gains = executed.flatMap((plan) => gainOf(plan, alarm.indicator) ?? []);
+  const gains = gainsOf(executed, alarm);
   const last = gains.slice(-alarm.plans);
   const newest = last.at(-1);
   if (newest === undefined || last.length < alarm.plans) return null;
@@ -64,7 +94,7 @@ const REST_MS_MAX = 8 * HOUR_MS;
  * fell short of its promise, up to 8 h. `executed` newest last.
  */
 export function restMs(cooldownMs: number, executed: readonly Executed[], alarm: HelpAlarm): number {
-  const gains = executed.flatMap((plan) => gainOf(plan, alarm.indicator) ?? []).toReversed();
+  const gains = gainsOf(executed, alarm).toReversed();
   const kept = gains.findIndex(({ ratio }) => ratio >= alarm.gainRatioMin);
   const short = kept === -1 ? gains.length : kept;
   return Math.max(cooldownMs, Math.min(cooldownMs * 2 ** short, REST_MS_MAX));

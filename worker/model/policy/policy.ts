@@ -35,7 +35,7 @@ export const helpAlarm = z
     plans: z.int().min(1).max(20).default(3),
     /** They reached less than this share of what they promised. */
     gainRatioMin: z.number().min(0).max(1).default(0.5),
-    /** The efficacy indicator that is looked at; absent: the first that the plan promised to change. */
+    /** The efficacy indicator that is looked at; absent: what the plan's goals want. */
     indicator: z.string().min(1).max(64).optional(),
   })
   .meta({ id: "HelpAlarm" });
@@ -102,10 +102,34 @@ export const policyDefinition = z
   .superRefine(consistent);
 export type PolicyDefinition = z.output<typeof policyDefinition>;
 
-/** What an operator said of it, without identity and times. */
-export function definitionOf(policy: Policy): PolicyDefinition {
+/** Those entries that are fields of a definition. */
+function definitionFields(given: object): Record<string, unknown> {
   const known = new Set(Object.keys(policyDefinition.shape));
-  return Object.fromEntries(Object.entries(policy).filter(([key]) => known.has(key))) as PolicyDefinition;
+  return Object.fromEntries(Object.entries(given).filter(([key]) => known.has(key)));
+}
+
+/** What an operator said of it, without identity and times. */
+export const definitionOf = (policy: Policy): PolicyDefinition => definitionFields(policy) as PolicyDefinition;
+
+/** Reads a stored definition. `record` has what is kept beside it, and wins. */
+export function readStored(
+  record: PolicyRecord & Pick<PolicyDefinition, "cluster" | "name" | "enabled">,
+  definition: string,
+): StoredPolicy {
+  const stored = parsedJson(definition);
+  const read = policyDefinition.safeParse(stored);
+  if (read.success) return { policy: { ...read.data, ...record }, unreadable: null };
+  const given = typeof stored === "object" && stored !== null ? definitionFields(stored) : {};
+  const issues = read.error.issues.map(({ path, message }) => `${path.join(".") || "definition"}: ${message}`);
+  return { policy: null, unreadable: { ...record, given, why: issues.slice(0, 5).join("; ").slice(0, 1000) } };
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A new one: what is left out gets its default. `shadowUntil` left out: seven days from now. */
@@ -141,7 +165,7 @@ export const policyChange = z
   .meta({ id: "PolicyChange" });
 export type PolicyChange = z.output<typeof policyChange>;
 
-export type Policy = PolicyDefinition & {
+type PolicyRecord = {
   policyId: string;
   version: number;
   createdBy: string;
@@ -156,6 +180,17 @@ export type Policy = PolicyDefinition & {
   lastStartedAt: number | null;
 };
 
+export type Policy = PolicyDefinition & PolicyRecord;
+
+/** A policy as it is kept: what was written may be no policy to this version, and is to be replaced or deleted then. */
+export type StoredPolicy = { policy: Policy; unreadable: null } | { policy: null; unreadable: UnreadablePolicy };
+
+/** `why`: which fields do not fit. `given`: what is stored, as far as it is fields of a policy. */
+export type UnreadablePolicy = PolicyRecord &
+  Pick<PolicyDefinition, "cluster" | "name" | "enabled"> & { why: string; given: Record<string, unknown> };
+
+export const recordOf = (stored: StoredPolicy): Policy | UnreadablePolicy => stored.policy ?? stored.unreadable;
+
 /** New policies show for this long what they would do before they do it, ms. */
 export const SHADOW_FIRST_MS = 7 * DAY_MS;
 
@@ -165,7 +200,7 @@ export function modeAt({ mode, shadowUntil }: Pick<Policy, "mode" | "shadowUntil
 }
 
 /** The fields of `definition` with those of `change` in their place. */
-export function changed(definition: PolicyDefinition, { reason: _, ...change }: PolicyChange): unknown {
+export function changed(definition: Record<string, unknown>, { reason: _, ...change }: PolicyChange): unknown {
   const merged = Object.entries({ ...definition, ...change }).filter(
     ([key, value]) => value !== undefined && (value !== null || key === "shadowUntil"),
   );

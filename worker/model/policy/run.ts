@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { operatorId } from "../wire/common.ts";
 import { policyMode } from "./policy.ts";
+import { simulated } from "./shadow.ts";
 import { policyEvent } from "./trigger.ts";
 
 export const runOutcome = z.enum([
@@ -57,6 +58,8 @@ export const runNumbers = z.strictObject({
   before: indicators,
   /** What the plan promises. */
   promised: indicators,
+  /** In shadow: what it would have done, which its cooldowns and budgets count as done. */
+  simulated: simulated.optional(),
 });
 export type RunNumbers = z.infer<typeof runNumbers>;
 

@@ -5,8 +5,8 @@ import type { Plan } from "../plan.ts";
 import { MINUTE_MS } from "../units.ts";
 import { mechanism } from "../wire/common.ts";
 import { outcome } from "../wire/event.ts";
-import { gainOf } from "./helping.ts";
-import { type PolicyRun, indicators, indicatorsOf } from "./run.ts";
+import { gainOf, goalsOf } from "./helping.ts";
+import { type Indicators, type PolicyRun, indicators, indicatorsOf } from "./run.ts";
 
 /** A VM that really changed its host. `migrationId` null: it was not Drover that moved it. */
 export const realMove = z.strictObject({
@@ -180,6 +180,13 @@ export function scoreOf(input: ScoreInput): Scoreboard {
 /** Less than this share of a promise come true: what the plan names is still there. */
 const PERSISTS_BELOW = 0.5;
 
+/** The change that a plan promised, from how the cluster really was when it was made. */
+function asPromised(real: Indicators, before: Indicators, promised: Indicators) {
+  const change = (name: string): number => (promised[name] ?? NaN) - (before[name] ?? NaN);
+  const entries = Object.entries(real).filter(([name]) => !Number.isNaN(change(name)));
+  return { before: real, promised: Object.fromEntries(entries.map(([name, value]) => [name, value + change(name)])) };
+}
+
 function scorePlan(input: ScoreInput, plan: Plan, done: readonly RealMove[], open: Map<string, Proposal>): ShadowPlan {
   const [before, promised] = [indicatorsOf(plan.content.before), indicatorsOf(plan.content.after)];
   const own = input.runs.filter((run) => run.planId === plan.planId);
@@ -187,7 +194,9 @@ function scorePlan(input: ScoreInput, plan: Plan, done: readonly RealMove[], ope
   const maker = own[0];
   const next = input.runs.find((run) => run !== maker && (run.startedAt ?? 0) >= plan.createdAt);
   const found = next?.numbers?.before;
-  const gain = found ? gainOf({ before, promised, found }) : null;
+  const gain = found
+    ? gainOf({ goals: goalsOf(plan.content), ...asPromised(maker?.numbers?.before ?? before, before, promised), found })
+    : null;
   return {
     planId: plan.planId,
     at: plan.createdAt,

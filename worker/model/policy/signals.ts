@@ -3,7 +3,9 @@ import type { Snapshot, SnapshotHost } from "../cluster.ts";
 import { detectHealth, healthParameters } from "../detection/health.ts";
 import { healthSignalsOf } from "../detection/health-signals.ts";
 import { detectHotspots } from "../detection/hotspots.ts";
-import { detectionParameters } from "../detection/types.ts";
+import { type DetectionParameters, detectionParameters } from "../detection/types.ts";
+import { thresholdsOf } from "../placement/thresholds.ts";
+import type { Goal } from "../placement/types.ts";
 import { DAY_MS } from "../units.ts";
 import type { Policy } from "./policy.ts";
 import type { PolicyEvent } from "./trigger.ts";
@@ -15,32 +17,67 @@ export type SeenEvent = (typeof SEEN_EVENTS)[number];
 export const seenEventsOf = ({ trigger }: Pick<Policy, "trigger">): SeenEvent[] =>
   trigger.type === "event" ? SEEN_EVENTS.filter((type) => trigger.events.includes(type)) : [];
 
-/**
- * The events of these types that hold in a snapshot, in the order of its hosts. Hosts are judged with the defaults of
- * detection. One that was silent for a day is no news any more, and neither is one that was never heard.
- */
-export function eventsIn(snapshot: Snapshot, types: readonly SeenEvent[]): PolicyEvent[] {
-  const { cluster, at, hosts } = snapshot;
-  const detection = detectionParameters.parse({});
-  const event = (type: SeenEvent, hostId: string, detail: string): PolicyEvent[] =>
-    types.includes(type) ? [{ cluster, type, hostId, detail: detail.slice(0, 500) }] : [];
-  const hot = types.includes("host.hot")
-    ? detectHotspots(hosts, detection, at).flatMap(({ hostId, state, sentence }) =>
-        state === "hot" ? event("host.hot", hostId, sentence) : [],
-      )
-    : [];
-  const health = hosts.flatMap((host) => {
-    const { state, reasons } = healthOf(host, at, detection.staleMs);
-    const why = reasons[0]?.sentence ?? "";
-    if (state === "failing") return event("host.failing", host.hostId, why);
-    const isNews = host.heardAt !== undefined && at - host.heardAt < DAY_MS;
-    return state === "silent" && isNews ? event("host.silent", host.hostId, why) : [];
-  });
-  return [...hot, ...health];
+/** Goals that act on hot hosts. */
+const COOLING: readonly Goal[] = ["balance", "consolidate", "save-energy"];
+
+/** What the policy calls hot: what one of its goals that act on hot hosts does; where none does, any of its goals. */
+function thresholdsFor({ goals }: Pick<Policy, "goals">): DetectionParameters[] {
+  const cooling = goals.filter(({ goal }) => COOLING.includes(goal));
+  return (cooling.length > 0 ? cooling : goals).map(({ parameters }) => thresholdsOf(parameters));
 }
 
-function healthOf(host: SnapshotHost, at: number, staleMs: number) {
+type Watching = Pick<Policy, "goals" | "trigger">;
+
+/** For each policy the events that it waits for and that hold in a snapshot. Policies that ask the same are answered at once. */
+export function eventsSeenBy<P extends Watching>(snapshot: Snapshot, policies: readonly P[]): [P, PolicyEvent[]][] {
+  const hot = new Map<string, PolicyEvent[]>();
+  const health = eventsOfHealth(snapshot);
+  const hotFor = (thresholds: DetectionParameters): PolicyEvent[] => {
+    const key = JSON.stringify(thresholds);
+    const known = hot.get(key) ?? hotIn(snapshot, thresholds);
+    hot.set(key, known);
+    return known;
+  };
+  return policies.map((policy) => {
+    const types = seenEventsOf(policy);
+    const heat = types.includes("host.hot") ? thresholdsFor(policy).flatMap(hotFor) : [];
+    const wanted = health.filter(({ type }) => types.some((one) => one === type));
+    return [policy, [...inOrderOf(snapshot, heat), ...wanted]];
+  });
+}
+
+/** One a host, the first that is given, in the order of the hosts. */
+function inOrderOf({ hosts }: Snapshot, events: readonly PolicyEvent[]): PolicyEvent[] {
+  const byHost = new Map(events.toReversed().map((event) => [event.hostId, event]));
+  return hosts.flatMap(({ hostId }) => byHost.get(hostId) ?? []);
+}
+
+const eventOf = (cluster: string, type: SeenEvent, hostId: string, detail: string): PolicyEvent => ({
+  cluster,
+  type,
+  hostId,
+  detail: detail.slice(0, 500),
+});
+
+const hotIn = ({ cluster, at, hosts }: Snapshot, thresholds: DetectionParameters): PolicyEvent[] =>
+  detectHotspots(hosts, thresholds, at).flatMap(({ hostId, state, sentence }) =>
+    state === "hot" ? [eventOf(cluster, "host.hot", hostId, sentence)] : [],
+  );
+
+/** Hosts are judged with the defaults. One that was silent for a day is no news any more, nor is one that was never heard. */
+function eventsOfHealth({ cluster, at, hosts }: Snapshot): PolicyEvent[] {
+  return hosts.flatMap((host) => {
+    const { state, reasons } = healthOf(host, at);
+    const why = reasons[0]?.sentence ?? "";
+    if (state === "failing") return [eventOf(cluster, "host.failing", host.hostId, why)];
+    const isNews = host.heardAt !== undefined && at - host.heardAt < DAY_MS;
+    return state === "silent" && isNews ? [eventOf(cluster, "host.silent", host.hostId, why)] : [];
+  });
+}
+
+function healthOf(host: SnapshotHost, at: number) {
   const { conditions } = host;
+  const { staleMs } = detectionParameters.parse({});
   const signals = { ...healthSignalsOf(host, at, staleMs), ...(conditions === undefined ? {} : { conditions }) };
   return detectHealth(signals, healthParameters.parse({}));
 }

@@ -15,7 +15,7 @@ import { resolveInput } from "./resolve.ts";
 import type { Known } from "./resolve.ts";
 import { exposureMs, failureRates, riskAssumptions, riskOf } from "./risk.ts";
 import type { FailureRates } from "./risk.ts";
-import { scenarioOf } from "./scenario.ts";
+import { scenarioOf, scenariosFor } from "./scenario.ts";
 import type { Course, Scenario } from "./scenario.ts";
 import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate, Quantity } from "./types.ts";
 import { betterWindow, forecastAssumptions } from "./wait.ts";
@@ -86,10 +86,9 @@ function noteMultifd(assumptions: Assumption[]): void {
 type Scenarios = { median: Scenario; draws: Scenario[] };
 
 function scenariosOf(known: Known, parameters: Known["parameters"], scores: readonly Scores[]): Scenarios {
-  return {
-    median: scenarioOf(known, parameters, MEDIAN),
-    draws: scores.map((each) => scenarioOf(known, parameters, each)),
-  };
+  const at = scenariosFor(known, parameters);
+  const median = at(MEDIAN);
+  return { median, draws: scores.map((each) => (each === MEDIAN ? median : at(each))) };
 }
 
 /**
@@ -103,7 +102,10 @@ function alike<T extends { course: Course }>(all: readonly T[], median: Course):
 
 function estimateOne(model: MechanismModel, scenarios: Scenarios, failures: FailureRates): MechanismEstimate {
   const median = withDisks(scenarios.median, model.run);
-  const all = scenarios.draws.map((scenario) => ({ scenario, course: withDisks(scenario, model.run) }));
+  const all = scenarios.draws.map((scenario) => ({
+    scenario,
+    course: scenario === scenarios.median ? median : withDisks(scenario, model.run),
+  }));
   const ending = alike(all, median);
   const courses = ending.map(({ course }) => course);
   const over: Over = (decimals, value) =>

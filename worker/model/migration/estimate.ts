@@ -8,12 +8,14 @@ import { draws, MEDIAN } from "./draws.ts";
 import type { Scores } from "./draws.ts";
 import { mechanisms } from "./mechanisms.ts";
 import { parametersFor } from "./parameters.ts";
-import { recommendMechanism } from "./recommend.ts";
+import type { MigrationParameters } from "../wire/command.ts";
+import type { Mechanism } from "../wire/common.ts";
+import { ranked, recommendMechanism } from "./recommend.ts";
 import { resolveInput } from "./resolve.ts";
 import type { Known } from "./resolve.ts";
 import { failureRates, riskAssumptions } from "./risk.ts";
 import { scenarioOf, scenariosFor } from "./scenario.ts";
-import type { Assumption, EstimateAnswer, EstimateInput, MechanismEstimate } from "./types.ts";
+import type { Assumption, EstimateAnswer, EstimateInput, Figures, MechanismEstimate, Rejected } from "./types.ts";
 import { betterWindow, forecastAssumptions } from "./wait.ts";
 
 /** Rises with every change of the models that changes an answer. */
@@ -43,15 +45,34 @@ export type ChosenEstimate =
   | { recommended: null; refused: Pick<MechanismEstimate, "mechanism" | "rejected">[] };
 
 /** What `estimateMigration` recommends, without what it says of the mechanisms that it does not: half of the time. */
-export const chosenEstimate = (given: EstimateInput, learned: Learned | null = null): ChosenEstimate =>
-  chosenOf(learned === null ? given : withGrowth(given, learned), draws, learned);
+export function chosenEstimate(given: EstimateInput, learned: Learned | null = null): ChosenEstimate {
+  const input = learned === null ? given : withGrowth(given, learned);
+  const { known, figures, estimateAt } = figuresIn(input, draws, learned);
+  const { estimates, recommended } = recommendMechanism(input, known, figures);
+  const estimate = estimateAt(recommended?.mechanism);
+  return recommended === null || estimate === null
+    ? { recommended: null, refused: refusedIn(estimates) }
+    : { recommended, estimate };
+}
+
+/** As much as is needed for comparing many moves. */
+export type RoughEstimate =
+  | { parameters: MigrationParameters; estimate: MechanismEstimate }
+  | Extract<ChosenEstimate, { recommended: null }>;
 
 /**
- * The same by the median course alone, for comparing many moves: every quantity is one number, a tenth of the time. It may
+ * The same by the median course alone, without commands and reasons: every quantity is one number, a tenth of the time. It may
  * hold a mechanism to be possible whose p90 is not.
  */
-export const roughEstimate = (given: EstimateInput, learned: Learned | null = null): ChosenEstimate =>
-  chosenOf(learned === null ? given : withGrowth(given, learned), [MEDIAN], learned);
+export function roughEstimate(given: EstimateInput, learned: Learned | null = null): RoughEstimate {
+  const input = learned === null ? given : withGrowth(given, learned);
+  const { known, figures, estimateAt } = figuresIn(input, [MEDIAN], learned);
+  const { judged: all, byHarm } = ranked(input, known, figures);
+  const estimate = estimateAt(byHarm[0]?.estimate.mechanism);
+  return estimate === null
+    ? { recommended: null, refused: refusedIn(all) }
+    : { parameters: parametersFor(estimate.mechanism, known.parameters), estimate };
+}
 
 function comparisons(input: EstimateInput): Pick<EstimateAnswer, "comparisons"> {
   if (input.compare !== true) return {};
@@ -70,22 +91,25 @@ function judged(input: EstimateInput, scores: readonly Scores[], learned: Learne
   return { ...recommendMechanism(input, known, estimates), assumptions };
 }
 
-function chosenOf(input: EstimateInput, scores: readonly Scores[], learned: Learned | null): ChosenEstimate {
+const refusedIn = (
+  estimates: readonly (Figures & Rejected)[],
+): Extract<ChosenEstimate, { recommended: null }>["refused"] =>
+  estimates.map(({ mechanism, rejected }) => ({ mechanism, rejected }));
+
+/** What decides between the mechanisms, and all that is told of one of them; null: of none. */
+function figuresIn(input: EstimateInput, scores: readonly Scores[], learned: Learned | null) {
   const { known, runs, failures } = runsOf(input, scores);
-  const place = learned === null ? null : { ...learned, hypervisor: input.hypervisor };
   const all = runs.map((run) => figuresOf(run, failures));
-  const corrected =
-    learned === null || place === null
-      ? all
-      : all.map((figures) => calibrateFigures(figures, learned.calibration, place));
-  const { estimates, recommended } = recommendMechanism(input, known, corrected);
-  const index = recommended === null ? -1 : runs.findIndex(({ model }) => model.mechanism === recommended.mechanism);
-  const [run, figures] = [runs[index], all[index]];
-  if (recommended === null || run === undefined || figures === undefined)
-    return { recommended: null, refused: estimates.map(({ mechanism, rejected }) => ({ mechanism, rejected })) };
-  const estimate = estimateOf(run, figures);
-  if (learned === null || place === null) return { recommended, estimate };
-  return { recommended, estimate: calibrateEstimate(estimate, learned.calibration, place) };
+  const place = learned === null ? null : { ...learned, hypervisor: input.hypervisor };
+  const estimateAt = (mechanism: Mechanism | undefined): MechanismEstimate | null => {
+    const index = runs.findIndex(({ model }) => model.mechanism === mechanism);
+    const [run, figures] = [runs[index], all[index]];
+    if (run === undefined || figures === undefined) return null;
+    const estimate = estimateOf(run, figures);
+    return place === null ? estimate : calibrateEstimate(estimate, place.calibration, place);
+  };
+  const figures = place === null ? all : all.map((each) => calibrateFigures(each, place.calibration, place));
+  return { known, figures, estimateAt };
 }
 
 function runsOf(input: EstimateInput, scores: readonly Scores[]) {

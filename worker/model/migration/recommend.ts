@@ -48,17 +48,28 @@ function riskHarmOf({ mechanism, resumeMs, risk }: Figures): number {
   return WEIGHTS.postCopy + price + (WEIGHTS.perPostCopySecond * resumeMs.p90) / 1000;
 }
 
-/** Marks the estimates that are out of the question and names the one of least harm among the rest; at equal harm the first. */
+/** Marks the estimates that are out of the question; the rest in order of their harm, at equal harm as they came. */
+export function ranked<Some extends Figures>(
+  input: EstimateInput,
+  known: Known,
+  estimates: readonly Some[],
+): { judged: (Some & Rejected)[]; byHarm: { estimate: Some & Rejected; harm: number }[] } {
+  const judged = estimates.map((estimate) => ({ ...estimate, rejected: rejectionOf(estimate, input, known) }));
+  const byHarm = judged
+    .filter(({ rejected }) => rejected === null)
+    .map((estimate) => ({ estimate, harm: harmOf(estimate, input.recoverability) }))
+    .toSorted((a, b) => a.harm - b.harm);
+  return { judged, byHarm };
+}
+
+/** Names the one of least harm among those that are not out of the question, and says why. */
 export function recommendMechanism<Some extends Figures>(
   input: EstimateInput,
   known: Known,
   estimates: readonly Some[],
 ): { estimates: (Some & Rejected)[]; recommended: EstimateAnswer["recommended"] } {
-  const judged = estimates.map((estimate) => ({ ...estimate, rejected: rejectionOf(estimate, input, known) }));
-  const [best, ...others] = judged
-    .filter(({ rejected }) => rejected === null)
-    .map((estimate) => ({ estimate, harm: harmOf(estimate, input.recoverability) }))
-    .toSorted((a, b) => a.harm - b.harm);
+  const { judged, byHarm } = ranked(input, known, estimates);
+  const [best, ...others] = byHarm;
   if (best === undefined) return { estimates: judged, recommended: null };
   const { mechanism } = best.estimate;
   const parameters = parametersFor(mechanism, known.parameters);

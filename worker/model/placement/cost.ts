@@ -2,7 +2,7 @@
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import { usablePoints } from "../migration/dirty-curve.ts";
 import type { Learned } from "../migration/estimate.ts";
-import { type ChosenEstimate, chosenEstimate, roughEstimate } from "../migration/index.ts";
+import { type ChosenEstimate, chosenEstimate, type RoughEstimate, roughEstimate } from "../migration/index.ts";
 import type { EstimateInput, MechanismEstimate } from "../migration/types.ts";
 import type { MigrationParameters } from "../wire/command.ts";
 import type { Disk, PowerModel } from "../wire/inventory.ts";
@@ -146,28 +146,31 @@ export function costingFor(snapshot: Snapshot, parameters: PlanParameters): Cost
   });
 }
 
-/** By the median course alone: for weighing many moves, of which the chosen ones are costed in full. Nothing is kept. */
+/** By the median course alone, and without reasons: for weighing many moves, of which the chosen ones are costed in full. */
 export const roughCostingFor = (snapshot: Snapshot, parameters: PlanParameters): Costing =>
   costingBy(snapshot, parameters, roughEstimate);
 
 function costingBy(
   snapshot: Snapshot,
   parameters: PlanParameters,
-  estimate: (input: EstimateInput, learned: Learned | null) => ChosenEstimate,
+  estimate: (input: EstimateInput, learned: Learned | null) => ChosenEstimate | RoughEstimate,
 ): Costing {
   const learned = learnedIn(snapshot);
+  const { reservations } = snapshot;
   return (vm, from, to, beside) => {
     const ends = [from.hostId, to.hostId];
-    const running = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
+    const running = reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
     const input = estimateInputFor(snapshot, vm, from, to, parameters, running.length + beside);
     return costIn(estimate(input, learned), vm, to);
   };
 }
 
-function costIn(answer: ChosenEstimate, vm: SnapshotVm, to: SnapshotHost): MoveCost {
-  if (answer.recommended === null) return { possible: false, rejection: noMechanism(vm, to, answer.refused) };
-  const { recommended, estimate } = answer;
-  return { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
+function costIn(answer: ChosenEstimate | RoughEstimate, vm: SnapshotVm, to: SnapshotHost): MoveCost {
+  if ("refused" in answer) return { possible: false, rejection: noMechanism(vm, to, answer.refused) };
+  const { estimate } = answer;
+  if ("parameters" in answer) return { possible: true, estimate, parameters: answer.parameters, reasons: [] };
+  const { parameters, reasons } = answer.recommended;
+  return { possible: true, estimate, parameters, reasons };
 }
 
 /** Moves of a plan that may run beside each one. */

@@ -12,7 +12,7 @@ const FREE_BYTES = 1;
 /** A move that is valued anew is made if it kept this share of its gain; else its host is looked at again. */
 const KEPT_RATIO = 0.8;
 
-type Steepest = { vm: number; from: number; to: number; gainPerByte: number };
+export type Steepest = { vm: number; from: number; to: number; gainPerByte: number };
 
 /**
  * Moves VMs off their hosts as long as one gains `gainPerByteMin` a byte and `done` does not say so; 0: as long as one
@@ -48,13 +48,20 @@ function valueOf(state: SearchState, { vm, from, to }: Steepest, limits: Limits)
   return ((state.leaving[vm] ?? 0) - skewChange(state, vm, to, 1)) / Math.max(FREE_BYTES, bytes);
 }
 
-/** The host's best move to any of its partners; `vm` -1: none gains enough. */
-function steepestFrom(state: SearchState, host: number, limits: Limits, gainPerByteMin: number): Steepest {
+/** The host's best move to any of its first partners; `vm` -1: none gains enough. */
+export function steepestFrom(
+  state: SearchState,
+  host: number,
+  limits: Limits,
+  gainPerByteMin: number,
+  partnersMax = Number.POSITIVE_INFINITY,
+): Steepest {
   const { cheapestBytes } = limits;
   const { partners } = state.scratch;
   const best: Steepest = { vm: -1, from: host, to: -1, gainPerByte: gainPerByteMin };
   findPartners(state, host, gainPerByteMin * cheapestBytes, partners);
-  for (let index = 0; index < partners.count; index++) tryMoves(state, best, partners.hosts[index] ?? 0, limits);
+  for (let index = 0; index < Math.min(partnersMax, partners.count); index++)
+    tryMoves(state, best, partners.hosts[index] ?? 0, limits);
   return best;
 }
 

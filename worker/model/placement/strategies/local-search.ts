@@ -22,6 +22,7 @@ import {
   vmAt,
   type World,
 } from "../world.ts";
+import { GIB, HOUR_MS } from "../../units.ts";
 import { sentBytes } from "../volume.ts";
 
 /** The search weighs so many candidates in the time in which other strategies weigh one, on flat arrays and without the cost models. */
@@ -46,6 +47,7 @@ export const localSearch: Strategy = {
       evaluationsMax: world.parameters.evaluationsMax * SEARCHED_PER_EVALUATION,
       movesMax: world.parameters.movesMax,
       movedBytesMax: world.parameters.movedBytesMax ?? Number.POSITIVE_INFINITY,
+      pricePerByte: pricePerByte(world),
     });
     // The search told the world of its moves: back to where it began.
     for (const { vm, from } of found.moves) place(world, vm, from);
@@ -53,6 +55,19 @@ export const localSearch: Strategy = {
     return answerOf(input, found, hot);
   },
 };
+
+/**
+ * What a byte must gain in the search's measure, the sum over hosts of weighted squared deviations: what sending it costs, over
+ * what a unit of that sum saves over the horizon on a host of middling size. 0 where evenness has no price.
+ */
+function pricePerByte(world: World): number {
+  const { prices, horizonMs } = world.parameters;
+  const known = knownHostIndexes(world);
+  const cores = known.reduce((sum, host) => sum + (world.capacity[host * RESOURCES + CPU] ?? 0), 0) / known.length;
+  const weight = weightsOf(world.parameters).reduce((sum, each) => sum + each, 0);
+  const saved = (prices.imbalancePerCoreHour * (cores / weight) * horizonMs) / HOUR_MS;
+  return saved > 0 ? prices.transferPerGib / GIB / saved : 0;
+}
 
 const nothing = (idle: string): StrategyAnswer => ({ proposals: [], stuck: [], seen: [], idle });
 

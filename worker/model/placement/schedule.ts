@@ -68,7 +68,7 @@ function ordered<Planned extends Step>(start: World, moves: readonly Planned[]):
     final: loosened(final, final),
     waiting: [...moves],
     steps: [],
-    mustSurvive: failures > 0 && survives(start, failures),
+    mustSurvive: moves.length > 0 && failures > 0 && survives(start, failures),
     parked: new Set(),
   };
   for (let wave = 1; run.waiting.length > 0; wave++) {

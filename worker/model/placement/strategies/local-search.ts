@@ -28,6 +28,9 @@ import { sentBytes } from "../volume.ts";
 /** The search weighs so many candidates in the time in which other strategies weigh one, on flat arrays and without the cost models. */
 const SEARCHED_PER_EVALUATION = 20;
 
+/** Hosts that are larger than others or too hot gain more than the search's measure says: at so much of its price it goes on. */
+const PRICE_SHARE = 0.25;
+
 export const localSearch: Strategy = {
   name: "local-search",
   goals: ["balance"],
@@ -58,7 +61,8 @@ export const localSearch: Strategy = {
 
 /**
  * What a byte must gain in the search's measure, the sum over hosts of weighted squared deviations: what sending it costs, over
- * what a unit of that sum saves over the horizon on a host of middling size. 0 where evenness has no price.
+ * what a unit of that sum saves over the horizon on a host of middling size. The selection asks afterwards what each move
+ * really brings. 0 where evenness has no price.
  */
 function pricePerByte(world: World): number {
   const { prices, horizonMs } = world.parameters;
@@ -66,7 +70,7 @@ function pricePerByte(world: World): number {
   const cores = known.reduce((sum, host) => sum + (world.capacity[host * RESOURCES + CPU] ?? 0), 0) / known.length;
   const weight = weightsOf(world.parameters).reduce((sum, each) => sum + each, 0);
   const saved = (prices.imbalancePerCoreHour * (cores / weight) * horizonMs) / HOUR_MS;
-  return saved > 0 ? prices.transferPerGib / GIB / saved : 0;
+  return saved > 0 ? (PRICE_SHARE * prices.transferPerGib) / GIB / saved : 0;
 }
 
 const nothing = (idle: string): StrategyAnswer => ({ proposals: [], stuck: [], seen: [], idle });

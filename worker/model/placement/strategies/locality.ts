@@ -40,6 +40,7 @@ export const locality: Strategy = {
       ...stuckOf(
         search.input,
         talking.filter((vm) => !search.done.has(vm)),
+        (vm) => search.known[vm]?.nearer ?? null,
       ),
     );
     if (answer.proposals.length === 0) answer.idle = idleOf(search, talking);

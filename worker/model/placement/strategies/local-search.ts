@@ -134,10 +134,7 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
     proposals,
     stuck: stuckOn(input, stuckHosts),
     seen: [`imbalance ${deviation(imbalanceBefore)}; no placement is below ${deviation(bound)}.`],
-    idle:
-      hot.length === 0
-        ? `imbalance ${deviation(imbalanceBefore)}, over ${deviation(world.parameters.imbalanceMax)}, and no permitted move lowers it`
-        : `${counted(hot.length, "hot host")} (${hottest(world)}), and no permitted move lowers the imbalance of ${deviation(imbalanceBefore)}`,
+    idle: idleOf(world, found, hot),
     bound: {
       metric: "imbalance",
       value: imbalance,
@@ -145,6 +142,15 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
       gapRatio: span <= 0 ? 0 : (imbalance - bound) / span,
     },
   };
+}
+
+function idleOf(world: World, { imbalanceBefore, cutShort }: SearchResult, hot: readonly Finding[]): string {
+  const none = cutShort
+    ? "no move that lowers it was found before evaluationsMax was spent"
+    : "no permitted move lowers it";
+  return hot.length === 0
+    ? `imbalance ${deviation(imbalanceBefore)}, over ${deviation(world.parameters.imbalanceMax)}, and ${none}`
+    : `${counted(hot.length, "hot host")} (${hottest(world)}) at an imbalance of ${deviation(imbalanceBefore)}, and ${none}`;
 }
 
 /** So many VMs of hosts that stay hot are told of, and so many hosts are asked whether a mechanism gets one there. */

@@ -151,6 +151,7 @@ function idleOf(search: Singles, talking: readonly number[]): string {
   if (total === 0) return `all ${talking.length} VMs that talk to each other are together already`;
   const perHour = trafficPrice(world.parameters, total);
   const cost = `traffic between hosts costs ${money(perHour)} an hour`;
+  if (search.input.isSpent(0)) return `${cost}; no move that pays was found before evaluationsMax was spent`;
   const best = bestSingle(search);
   const [move] = best?.moves ?? [];
   if (best === null || move === undefined)

@@ -1,6 +1,6 @@
 // Moves that even out most for a byte, over the whole cluster. Every host's best is kept in a heap; where one of its two hosts
 // has changed since, it is valued anew when it comes to the top.
-import { affordable, goes, mayRun, NOISE_RATIO } from "./exchange.ts";
+import { affordable, freeMoves, goes, mayRun, NOISE_RATIO } from "./exchange.ts";
 import type { Limits } from "./exchange.ts";
 import { findPartners } from "./partners.ts";
 import { awayBytes, makeMove, skewChange } from "./state.ts";
@@ -71,8 +71,10 @@ function tryMoves(state: SearchState, best: Steepest, to: number, limits: Limits
   limits.evaluationsLeft -= vms.length;
   const most = state.skew[to] ?? 0;
   const noise = state.total * NOISE_RATIO;
+  const free = freeMoves(state, limits);
   for (let index = 0; index < vms.length; index++) {
     const vm = vms[index] ?? 0;
+    if (free < 1 && goes(state, vm, from, to) > free) continue;
     const leaving = state.leaving[vm] ?? 0;
     const bytes = awayBytes(state, vm, to) - awayBytes(state, vm, from);
     const paid = Math.max(FREE_BYTES, bytes);

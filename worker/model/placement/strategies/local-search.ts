@@ -145,12 +145,14 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
 }
 
 function idleOf(world: World, { imbalanceBefore, cutShort }: SearchResult, hot: readonly Finding[]): string {
-  const none = cutShort
-    ? "no move that lowers it was found before evaluationsMax was spent"
-    : "no permitted move lowers it";
+  const before = deviation(imbalanceBefore);
+  const none = (what: string): string =>
+    cutShort
+      ? `no move that lowers ${what} was found before evaluationsMax was spent`
+      : `no permitted move lowers ${what}`;
   return hot.length === 0
-    ? `imbalance ${deviation(imbalanceBefore)}, over ${deviation(world.parameters.imbalanceMax)}, and ${none}`
-    : `${counted(hot.length, "hot host")} (${hottest(world)}) at an imbalance of ${deviation(imbalanceBefore)}, and ${none}`;
+    ? `imbalance ${before}, over ${deviation(world.parameters.imbalanceMax)}, and ${none("it")}`
+    : `${counted(hot.length, "hot host")} (${hottest(world)}), and ${none(`the imbalance of ${before}`)}`;
 }
 
 /** So many VMs of hosts that stay hot are told of, and so many hosts are asked whether a mechanism gets one there. */

@@ -1,5 +1,5 @@
 // An estimate corrected by what was learned.
-import type { EstimateInput, MechanismEstimate, Quantity } from "../migration/types.ts";
+import type { EstimateInput, Figures, MechanismEstimate, Quantity } from "../migration/types.ts";
 import type { Hypervisor } from "../wire/common.ts";
 import { groupOf, regimeOf } from "./groups.ts";
 import { exponential, halfWidths, logarithm } from "./interval.ts";
@@ -30,9 +30,40 @@ export function groupFor(
 }
 
 /**
- * Total, downtime, bytes and lost work with the group's bias and interval. Preparation, resume and the other phases are scaled
- * as the total's median is, but for the downtime, which has its own; pages as the bytes. Without outcomes it is unchanged.
+ * Total, downtime, bytes and lost work with the group's bias and interval. Preparation and resume are scaled as the total's
+ * median is, but for the downtime, which has its own. Without outcomes it is unchanged.
  */
+export function calibrateFigures<Some extends Figures>(
+  figures: Some,
+  calibration: Calibration,
+  place: { cluster: string; hypervisor: Hypervisor },
+): Some {
+  const group = groupFor(figures, calibration, place);
+  return group === undefined ? figures : { ...figures, ...correctedBy(figures, group) };
+}
+
+function correctedBy(figures: Figures, { corrections }: CalibrationGroup) {
+  const correct = (of: Calibrated, quantity: Quantity) => corrected(of, quantity, corrections[of]);
+  const totalMs = correct("totalMs", figures.totalMs);
+  const downtimeMs = figures.downtimeMs === null ? null : correct("downtimeMs", figures.downtimeMs);
+  const time = timeRatio(figures, { totalMs, downtimeMs });
+  return {
+    totalMs,
+    downtimeMs,
+    transferredBytes: correct("transferredBytes", figures.transferredBytes),
+    lostVcpuSeconds: correct("lostVcpuSeconds", figures.lostVcpuSeconds),
+    preparationMs: scaled(figures.preparationMs, time, 1000),
+    resumeMs: scaled(figures.resumeMs, time, 1000),
+  };
+}
+
+/** Of the time that is not downtime. */
+const timeRatio = (before: Times, now: Times): number =>
+  ratio(now.totalMs.p50 - (now.downtimeMs?.p50 ?? 0), before.totalMs.p50 - (before.downtimeMs?.p50 ?? 0));
+
+type Times = Pick<Figures, "totalMs" | "downtimeMs">;
+
+/** The same of a whole estimate: the other phases are scaled as preparation and resume, pages as the bytes. */
 export function calibrateEstimate(
   estimate: MechanismEstimate,
   calibration: Calibration,
@@ -40,21 +71,13 @@ export function calibrateEstimate(
 ): MechanismEstimate {
   const group = groupFor(estimate, calibration, place);
   if (group === undefined) return estimate;
-  const correct = (of: Calibrated, quantity: Quantity) => corrected(of, quantity, group.corrections[of]);
-  const totalMs = correct("totalMs", estimate.totalMs);
-  const transferredBytes = correct("transferredBytes", estimate.transferredBytes);
-  const downtimeMs = estimate.downtimeMs === null ? null : correct("downtimeMs", estimate.downtimeMs);
-  const time = ratio(totalMs.p50 - (downtimeMs?.p50 ?? 0), estimate.totalMs.p50 - (estimate.downtimeMs?.p50 ?? 0));
-  const down = ratio(downtimeMs?.p50 ?? 0, estimate.downtimeMs?.p50 ?? 0);
-  const pages = ratio(transferredBytes.p50, estimate.transferredBytes.p50);
+  const now = correctedBy(estimate, group);
+  const time = timeRatio(estimate, now);
+  const down = ratio(now.downtimeMs?.p50 ?? 0, estimate.downtimeMs?.p50 ?? 0);
+  const pages = ratio(now.transferredBytes.p50, estimate.transferredBytes.p50);
   return {
     ...estimate,
-    totalMs,
-    transferredBytes,
-    downtimeMs,
-    lostVcpuSeconds: correct("lostVcpuSeconds", estimate.lostVcpuSeconds),
-    preparationMs: scaled(estimate.preparationMs, time, 1000),
-    resumeMs: scaled(estimate.resumeMs, time, 1000),
+    ...now,
     transferredPages: scaled(estimate.transferredPages, pages, 1),
     phases: estimate.phases.map((phase) => ({
       ...phase,

@@ -38,9 +38,11 @@ export function switchPoint(scenario: Scenario, bytesPerSecond: number): SwitchP
  */
 export function dirtiedAgain(
   scenario: Scenario,
-  of: { left: number; beforeMs: number; durationMs: number; dirtied: number },
+  left: number,
+  beforeMs: number,
+  durationMs: number,
+  dirtied: number,
 ): number {
-  const { left, beforeMs, durationMs, dirtied } = of;
   if (beforeMs === Number.POSITIVE_INFINITY) return left * Math.min(1, dirtied / Math.max(1, scenario.nonzeroBytes));
   return Math.min(left, scenario.dirtied(beforeMs)) * inBoth(scenario, beforeMs, durationMs);
 }
@@ -74,7 +76,7 @@ export function firstPass(scenario: Scenario, threshold: number, late: number): 
   const end = Math.min(threshold * scenario.endNormalRatio, scenario.endNormalMaxBytes);
   const left = Math.max(0, end - late, threshold - zeroBytes - late);
   const normalBytes = Math.max(nonzeroBytes - left, Math.min(nonzeroBytes, rate * RATE_SLICE_SECONDS));
-  return passOf(scenario, { normalBytes, zeroBytes, rate, deltaRatio: 0 }, RATE_SLICE_SECONDS * (1 - rate / line));
+  return passOf(scenario, normalBytes, zeroBytes, rate, 0, RATE_SLICE_SECONDS * (1 - rate / line));
 }
 
 /**
@@ -92,7 +94,7 @@ export function nextPass(
   const { roundsBytesPerSecond: rate, lineBytesPerSecond: line } = scenario.rates;
   const emptied = Math.max(0, 1 - scenario.parameters.downtimeLimitMs / 1000 / RATE_SLICE_SECONDS);
   const gained = Math.max(0, RATE_SLICE_SECONDS * (1 - rate / line) * emptied - end.gainedSeconds);
-  const pass = passOf(scenario, { normalBytes, zeroBytes: end.zeroBytes, rate, deltaRatio }, gained);
+  const pass = passOf(scenario, normalBytes, end.zeroBytes, rate, deltaRatio, gained);
   const share = scenario.parameters.autoConverge ? Math.min(1, THROTTLE_SYNC_MS / pass.durationMs) : 1;
   return share < 1 ? partOf(pass, share) : pass;
 }
@@ -108,11 +110,13 @@ export function partOf(pass: Pass, share: number): Pass {
   };
 }
 
-type Sent = { normalBytes: number; zeroBytes: number; rate: number; deltaRatio: number };
-
+/** Figures one by one, not as an object: of those of many passes, made anew for each, no two had the same shape in memory. */
 function passOf(
   scenario: Scenario,
-  { normalBytes, zeroBytes, rate, deltaRatio }: Sent,
+  normalBytes: number,
+  zeroBytes: number,
+  rate: number,
+  deltaRatio: number,
   headStartSeconds: number,
 ): Pass {
   const line = scenario.rates.lineBytesPerSecond;

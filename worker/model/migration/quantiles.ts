@@ -5,16 +5,26 @@ import type { Quantity } from "./types.ts";
 const room = new Float64Array(64);
 
 /** Linear between order statistics (Hyndman and Fan type 7). `values` is not empty; `decimals` kept in the answer. */
-export function quantiles(values: readonly number[], decimals: number): Quantity {
+export const quantiles = (values: readonly number[], decimals: number): Quantity =>
+  quantilesOf(values.length, (at) => values[at] ?? 0, decimals);
+
+/** The same of `count` values, at least one, each asked for once. */
+export function quantilesOf(count: number, valueAt: (index: number) => number, decimals: number): Quantity {
   const scale = 10 ** decimals;
-  const [first = 0] = values;
+  const sorted = count === room.length ? room : count < room.length ? room.subarray(0, count) : new Float64Array(count);
+  const first = valueAt(0);
+  let isSame = true;
+  sorted[0] = first;
+  for (let index = 1; index < count; index++) {
+    const value = valueAt(index);
+    sorted[index] = value;
+    if (value !== first) isSame = false;
+  }
   // Many quantities of an estimate are the same in every draw, most of them 0.
-  if (values.every((value) => value === first)) {
+  if (isSame) {
     const same = Math.round(first * scale) / scale;
     return { p10: same, p50: same, p90: same };
   }
-  const sorted = values.length <= room.length ? room.subarray(0, values.length) : new Float64Array(values.length);
-  sorted.set(values);
   sorted.sort();
   const at = (probability: number) => {
     const position = probability * (sorted.length - 1);

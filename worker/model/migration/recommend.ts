@@ -4,7 +4,7 @@ import { parametersFor } from "./parameters.ts";
 import { mib } from "./resolve.ts";
 import type { Known } from "./resolve.ts";
 import { rejectionOf } from "./rejections.ts";
-import type { EstimateAnswer, EstimateInput, MechanismEstimate } from "./types.ts";
+import type { EstimateAnswer, EstimateInput, Figures, Rejected } from "./types.ts";
 import { ms, oneIn, percent, seconds } from "./words.ts";
 
 /**
@@ -29,7 +29,7 @@ const WEIGHTS = {
 };
 
 /** Harm in seconds of standstill. */
-export function harmOf(estimate: MechanismEstimate, recoverability?: EstimateInput["recoverability"]): number {
+export function harmOf(estimate: Figures, recoverability?: EstimateInput["recoverability"]): number {
   const { downtimeMs, lostVcpuSeconds, totalMs, transferredBytes } = estimate;
   const dear = recoverability === "preferred" ? WEIGHTS.recoverabilityPreferred : 1;
   return (
@@ -42,23 +42,34 @@ export function harmOf(estimate: MechanismEstimate, recoverability?: EstimateInp
   );
 }
 
-function riskHarmOf({ mechanism, resumeMs, risk }: MechanismEstimate): number {
+function riskHarmOf({ mechanism, resumeMs, risk }: Figures): number {
   if (mechanism !== "hybrid" && resumeMs.p90 === 0) return 0;
   const price = WEIGHTS.perLostVm * (risk?.failureProbability ?? 0);
   return WEIGHTS.postCopy + price + (WEIGHTS.perPostCopySecond * resumeMs.p90) / 1000;
 }
 
-/** Marks the estimates that are out of the question and names the one of least harm among the rest; at equal harm the first. */
-export function recommendMechanism(
+/** Marks the estimates that are out of the question; the rest in order of their harm, at equal harm as they came. */
+export function ranked<Some extends Figures>(
   input: EstimateInput,
   known: Known,
-  estimates: readonly MechanismEstimate[],
-): Pick<EstimateAnswer, "estimates" | "recommended"> {
+  estimates: readonly Some[],
+): { judged: (Some & Rejected)[]; byHarm: { estimate: Some & Rejected; harm: number }[] } {
   const judged = estimates.map((estimate) => ({ ...estimate, rejected: rejectionOf(estimate, input, known) }));
-  const [best, ...others] = judged
+  const byHarm = judged
     .filter(({ rejected }) => rejected === null)
     .map((estimate) => ({ estimate, harm: harmOf(estimate, input.recoverability) }))
     .toSorted((a, b) => a.harm - b.harm);
+  return { judged, byHarm };
+}
+
+/** Names the one of least harm among those that are not out of the question, and says why. */
+export function recommendMechanism<Some extends Figures>(
+  input: EstimateInput,
+  known: Known,
+  estimates: readonly Some[],
+): { estimates: (Some & Rejected)[]; recommended: EstimateAnswer["recommended"] } {
+  const { judged, byHarm } = ranked(input, known, estimates);
+  const [best, ...others] = byHarm;
   if (best === undefined) return { estimates: judged, recommended: null };
   const { mechanism } = best.estimate;
   const parameters = parametersFor(mechanism, known.parameters);
@@ -77,12 +88,12 @@ export function recommendMechanism(
   };
 }
 
-function figures({ downtimeMs, totalMs, transferredBytes, lostVcpuSeconds }: MechanismEstimate): string {
+function figures({ downtimeMs, totalMs, transferredBytes, lostVcpuSeconds }: Figures): string {
   const downtime = downtimeMs === null ? "cancelled at the deadline" : `${ms(downtimeMs.p90)} of downtime at p90`;
   return `${downtime}, ${seconds(totalMs.p50)} and ${mib(transferredBytes.p50)} at p50, ${lostVcpuSeconds.p50.toFixed(2)} vCPU seconds of work lost`;
 }
 
-function specifics({ convergenceProbability, resumeMs, stopRule, risk }: MechanismEstimate): string[] {
+function specifics({ convergenceProbability, resumeMs, stopRule, risk }: Figures): string[] {
   const converging =
     stopRule === "downtime-limit" ? [`It converges in ${percent(convergenceProbability)} of the cases.`] : [];
   if (risk === null || resumeMs.p90 === 0) return converging;

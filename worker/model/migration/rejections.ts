@@ -1,11 +1,11 @@
 // Hard limits: when a mechanism is out of the question, and the number that decides.
 import { mib } from "./resolve.ts";
 import type { Known } from "./resolve.ts";
-import type { EstimateInput, MechanismEstimate } from "./types.ts";
+import type { EstimateInput, Figures, Rejected } from "./types.ts";
 import { ms, oneIn, percent, seconds } from "./words.ts";
 
-type Rejection = NonNullable<MechanismEstimate["rejected"]>;
-type Rule = (estimate: MechanismEstimate, input: EstimateInput, known: Known) => Rejection | null;
+type Rejection = NonNullable<Rejected["rejected"]>;
+type Rule = (estimate: Figures, input: EstimateInput, known: Known) => Rejection | null;
 
 const CONVERGENCE_MIN = 0.5;
 
@@ -40,12 +40,12 @@ const unknownToHypervisor: Rule = ({ mechanism }, { hypervisor }) =>
       };
 
 /** Pre-copy that turns to post-copy at its deadline is judged like post-copy. */
-const mayBecomePostCopy = ({ mechanism }: MechanismEstimate, { hypervisor }: EstimateInput, known: Known): boolean =>
+const mayBecomePostCopy = ({ mechanism }: Figures, { hypervisor }: EstimateInput, known: Known): boolean =>
   mechanism === "post-copy" ||
   mechanism === "hybrid" ||
   (hypervisor === "kvm" && mechanism === "pre-copy" && known.parameters.onDeadline === "post-copy");
 
-const otherwise = ({ mechanism }: MechanismEstimate): string =>
+const otherwise = ({ mechanism }: Figures): string =>
   mechanism === "pre-copy" ? "; set onDeadline to cancel or force" : "";
 
 const recoverability: Rule = (estimate, input, known) =>
@@ -56,7 +56,7 @@ const recoverability: Rule = (estimate, input, known) =>
       }
     : null;
 
-function exposure({ mechanism, resumeMs }: MechanismEstimate): string {
+function exposure({ mechanism, resumeMs }: Figures): string {
   return mechanism === "pre-copy" && resumeMs.p90 === 0
     ? "with post-copy at the deadline"
     : `for ${seconds(resumeMs.p90)} at p90`;
@@ -141,7 +141,7 @@ const rules: readonly Rule[] = [
 ];
 
 /** Why this mechanism is out of the question, by the first rule that applies; null: it is not. */
-export function rejectionOf(estimate: MechanismEstimate, input: EstimateInput, known: Known): Rejection | null {
+export function rejectionOf(estimate: Figures, input: EstimateInput, known: Known): Rejection | null {
   for (const rule of rules) {
     const rejection = rule(estimate, input, known);
     if (rejection !== null) return rejection;

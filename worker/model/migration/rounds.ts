@@ -14,7 +14,8 @@ import type { Round, Scenario } from "./scenario.ts";
 import { lostCores, mayRise, speed, steer } from "./throttle.ts";
 import type { Throttle } from "./throttle.ts";
 
-type RoundsLimit = { rounds: number; untilMs: number };
+/** `standing`: the VM is stopped meanwhile and dirties nothing. */
+type RoundsLimit = { rounds: number; untilMs: number; standing?: boolean };
 
 /** Where the loop stood when it ended. */
 export type RoundsEnd = {
@@ -62,22 +63,23 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
   const loop = start(scenario);
   const { end, throttle } = loop;
   const unlimited = limit.rounds === Number.POSITIVE_INFINITY;
+  const isStanding = limit.standing === true;
   for (let round = 1; ; round++) {
     const { threshold, carried, late } = loop.point;
     const deltaRatio = deltaShare(scenario, loop.seenMs, loop.beforeMs);
     const pass = round === 1 ? firstPass(scenario, threshold, late) : nextPass(scenario, end, carried, deltaRatio);
     const durationMs = Math.max(0, Math.min(pass.durationMs, limit.untilMs - end.elapsedMs));
     // A guest that is slowed does in this time what it does in a part of it.
-    const logged = loggedBytes(scenario, durationMs * speed(scenario, throttle), loop.beforeMs);
-    const dirtied = Math.min(scenario.dirtiedMaxBytes, logged);
+    const guestMs = durationMs * speed(scenario, throttle);
+    const dirtied = isStanding ? 0 : Math.min(scenario.dirtiedMaxBytes, loggedBytes(scenario, guestMs, loop.beforeMs));
     if (durationMs < pass.durationMs) return cutShort(scenario, end, { pass, durationMs, dirtied }, throttle);
     const before = end.normalBytes + end.zeroBytes;
     settle(scenario, loop, pass, dirtied);
     const pending = end.normalBytes + end.zeroBytes;
     // Deltas make a pass short of bytes, not of time: QEMU takes the little it has sent for what the network can carry.
     if (deltaRatio > 0) loop.point = switchPoint(scenario, measuredBytesPerSecond(scenario, pass));
-    if (pending <= (deltaRatio > 0 ? loop.point.threshold : threshold)) return { ...end, stop: "threshold" };
-    if (round >= limit.rounds) return { ...end, stop: "rounds" };
+    if (pending <= (deltaRatio > 0 ? loop.point.threshold : threshold)) return ended(end, "threshold");
+    if (round >= limit.rounds) return ended(end, "rounds");
     if (round === 1) loop.point = switchPoint(scenario, scenario.rates.roundsBytesPerSecond);
     const mightRise = mayRise(scenario, throttle);
     steer(scenario, throttle, dirtied, pass);
@@ -85,6 +87,11 @@ export function qemuRounds(scenario: Scenario, limit: RoundsLimit): RoundsEnd {
     if (unlimited && (steady || round >= ROUNDS_MAX))
       repeat(scenario, end, { untilMs: limit.untilMs, carried, deltaRatio }, throttle);
   }
+}
+
+function ended(end: RoundsEnd, stop: RoundsEnd["stop"]): RoundsEnd {
+  end.stop = stop;
+  return end;
 }
 
 function start(scenario: Scenario): Loop {
@@ -115,7 +122,7 @@ function settle(scenario: Scenario, loop: Loop, pass: Pass, dirtied: number): vo
   const { end, beforeMs } = loop;
   const { durationMs } = pass;
   const left = end.normalBytes - pass.normalBytes;
-  const twice = dirtiedAgain(scenario, { left, beforeMs, durationMs, dirtied });
+  const twice = dirtiedAgain(scenario, left, beforeMs, durationMs, dirtied);
   add(scenario, end, pass, 1, loop.throttle);
   end.unsentBytes = Math.max(0, end.unsentBytes - pass.normalBytes);
   end.normalBytes = Math.min(scenario.memoryBytes, left + dirtied - twice);
@@ -133,6 +140,7 @@ function add(scenario: Scenario, end: RoundsEnd, pass: Pass, times: number, thro
   end.pages += (pass.normalBytes / scenario.pageBytes) * times;
   end.zeroPages += (pass.zeroBytes / scenario.pageBytes) * times;
   end.lostVcpuSeconds += ((lostCores(scenario, throttle) * pass.durationMs) / 1000) * times;
+  if (!scenario.listsRounds) return;
   let left = times;
   for (; left > 0 && end.rounds.length < ROUNDS_LISTED; left--)
     end.rounds.push({ bytes: pass.wireBytes, durationMs: pass.durationMs });
@@ -164,5 +172,8 @@ function cutShort(
   add(scenario, end, part, 1, throttle);
   const normalBytes = Math.min(scenario.memoryBytes, end.normalBytes - part.normalBytes + dirtied);
   const unsentBytes = Math.max(0, end.unsentBytes - part.normalBytes);
-  return { ...end, stop: "time", normalBytes, unsentBytes, zeroBytes: end.zeroBytes - part.zeroBytes };
+  end.normalBytes = normalBytes;
+  end.unsentBytes = unsentBytes;
+  end.zeroBytes -= part.zeroBytes;
+  return ended(end, "time");
 }

@@ -4,8 +4,10 @@ import type { Hypervisor } from "../wire/common.ts";
 import { GIB, MIB } from "../units.ts";
 import type { DirtyCurve } from "./dirty-curve.ts";
 import { dirtyingOf } from "./dirtying.ts";
+import { MEDIAN } from "./draws.ts";
 import type { Scores } from "./draws.ts";
 import type { EnergyModel } from "./energy.ts";
+import { factorsOf } from "./factors.ts";
 import type { XenPolicyName } from "./full-pass.ts";
 import { rates, senderBytesPerSecond } from "./link.ts";
 import type { Rates } from "./link.ts";
@@ -65,6 +67,8 @@ export type Scenario = {
   freeBytes: number;
   /** One remote page fault, all in but for waiting until the push may spend its next slice. */
   faultMs: number;
+  /** Rounds are told one by one, not only summed. */
+  listsRounds: boolean;
   brownoutRatio: number;
   energy: EnergyModel;
   energyFactor: number;
@@ -107,27 +111,51 @@ const LEFT_RATIO_MIN = 0.01;
 const between = ({ least, most }: { least: number; most: number }, at: number): number => least + (most - least) * at;
 
 /** The scenario at these scores; `parameters` as the mechanism is run with. */
-export function scenarioOf(known: Known, parameters: MigrationParameters, scores: Scores): Scenario {
-  const z = scores.normal;
-  const nonzeroBytes = Math.min(known.memoryBytes, known.nonzeroBytes * Math.exp(known.nonzeroLnSd * z.nonzero));
-  const { platform } = known;
-  const { linkFactor, sender, pace } = paceOf(known, parameters, z);
-  const burstSender = sender * (prior.BURST_BYTES_PER_SECOND[platform] / prior.STREAM_BYTES_PER_SECOND);
-  const burstLine = Math.max(
-    Math.min(burstSender, known.shareBytesPerSecond * linkFactor),
-    Math.min(burstSender, known.spareBytesPerSecond * linkFactor),
-  );
-  const burstFactor = Math.exp(prior.BURST_LN_SD * z.burst);
-  const switchover = prior.SWITCHOVER[known.hypervisor];
-  const handover = platform === "simulated" ? prior.HANDOVER.simulated : prior.HANDOVER.real;
-  const handoverMs = known.resumedByAgents ? handover.ms * Math.exp(handover.lnSd * z.handover) : 0;
-  const { dirtied, dirtiedMax } = dirtyingOf(known, nonzeroBytes, scores);
-  const headers = wire(known, parameters);
-  const setupMs = setupMsOf(known) * Math.exp(prior.SETUP_LN_SD * z.setup);
-  const storage = storageOf(known, pace, scores, parameters.deadlineMs - setupMs);
+export const scenarioOf = (known: Known, parameters: MigrationParameters, scores: Scores): Scenario =>
+  scenariosFor(known, parameters)(scores);
+
+/** The same for any number of scores: what does not depend on them is worked out once. */
+export function scenariosFor(known: Known, parameters: MigrationParameters): (scores: Scores) => Scenario {
+  const constant = constantsOf(known, parameters);
+  return (scores) => scenarioAt(known, parameters, constant, scores);
+}
+
+type Constants = {
+  sender: number;
+  setupMs: number;
+  switchoverMs: number;
+  handover: keyof typeof prior.HANDOVER;
+  handoverMs: number;
+  wirePerNormalByte: number;
+  wirePerZeroByte: number;
+};
+
+function constantsOf(known: Known, parameters: MigrationParameters): Constants {
+  const handover = known.platform === "simulated" ? "simulated" : "real";
   return {
-    hypervisor: known.hypervisor,
-    memoryBytes: known.memoryBytes,
+    sender: senderBytesPerSecond(known.hypervisor, parameters.multifdChannels),
+    setupMs: setupMsOf(known),
+    switchoverMs: prior.SWITCHOVER[known.hypervisor].ms,
+    handover,
+    handoverMs: known.resumedByAgents ? prior.HANDOVER[handover].ms : 0,
+    ...wire(known, parameters),
+  };
+}
+
+function scenarioAt(known: Known, parameters: MigrationParameters, constant: Constants, scores: Scores): Scenario {
+  const { hypervisor, memoryBytes, platform, rttMs, postCopy } = known;
+  const factors = factorsOf(scores);
+  const linkFactor = Math.exp(known.linkLnSd * scores.normal.link);
+  const nonzeroBytes = Math.min(memoryBytes, known.nonzeroBytes * Math.exp(known.nonzeroLnSd * scores.normal.nonzero));
+  const pace = paceOf(known, parameters, constant.sender, linkFactor * known.shareBytesPerSecond, factors.fresh);
+  const { dirtied, dirtiedMax } = dirtyingOf(known, nonzeroBytes, scores);
+  const setupMs = constant.setupMs * factors.setup;
+  const storage = storageOf(known, pace, scores, parameters.deadlineMs - setupMs);
+  const handoverMs = constant.handoverMs * factors.handover[constant.handover];
+  // Every property by name: objects that are spread into one another are several times as slow to make and to read.
+  return {
+    hypervisor,
+    memoryBytes,
     nonzeroBytes,
     pageBytes: known.pageBytes,
     vcpus: known.vcpus,
@@ -136,35 +164,44 @@ export function scenarioOf(known: Known, parameters: MigrationParameters, scores
     dirtied,
     dirtiedMaxBytes: dirtiedMax,
     rates: beside(pace, storage.disks.mirroredBytesPerSecond),
-    rttMs: known.rttMs,
+    rttMs,
     parameters,
-    ...headers,
+    wirePerNormalByte: constant.wirePerNormalByte,
+    wirePerZeroByte: constant.wirePerZeroByte,
     compressBytesPerSecond: known.compressBytesPerSecond,
     delta: known.delta,
     setupMs,
+    disks: storage.disks,
+    disksMs: storage.disksMs,
+    disksReady: storage.disksReady,
     skipsAheadOfScan: known.skipsAheadOfScan,
-    ...storage,
-    switchoverMs: switchover.ms * Math.exp(switchover.lnSd * z.switchover) + handoverMs + known.rttMs,
-    burstMsPerByte: burst(burstLine, prior.BURST_BYTES_PER_SECOND[platform], burstFactor),
-    firstTouchMsPerByte: (prior.FIRST_TOUCH.msPerMib[platform] / MIB) * Math.exp(prior.FIRST_TOUCH.lnSd * z.firstTouch),
-    discardMsPerByte: (prior.DISCARD.msPerMib[platform] / MIB) * Math.exp(prior.DISCARD.lnSd * z.burst),
-    endNormalRatio: Math.min(1, (nonzeroBytes / known.memoryBytes) * between(SCATTER, scores.scatter)),
-    endNormalMaxBytes: prior.TAIL_RATIO * known.memoryBytes * between(SCATTER, scores.scatter),
+    switchoverMs: constant.switchoverMs * factors.switchover[hypervisor] + handoverMs + rttMs,
+    burstMsPerByte: burstOf(known, constant.sender, linkFactor, factors.burst),
+    firstTouchMsPerByte: (prior.FIRST_TOUCH.msPerMib[platform] / MIB) * factors.firstTouch,
+    discardMsPerByte: (prior.DISCARD.msPerMib[platform] / MIB) * factors.discard,
+    endNormalRatio: Math.min(1, (nonzeroBytes / memoryBytes) * between(SCATTER, scores.scatter)),
+    endNormalMaxBytes: prior.TAIL_RATIO * memoryBytes * between(SCATTER, scores.scatter),
     lateness: between(LATENESS, scores.lateness),
-    ...postCopyOf(known, parameters, pace, Math.exp(prior.FAULT_LN_SD * z.fault)),
-    brownoutRatio: Math.min(1, prior.BROWNOUT_RATIO * Math.exp(prior.BROWNOUT_LN_SD * z.brownout)),
+    paging: postCopy.paging,
+    postCopyBytesPerSecond: Math.min(pace.lineBytesPerSecond, postCopy.capBytesPerSecond ?? Number.POSITIVE_INFINITY),
+    freeBytes: postCopy.freeBytes,
+    faultMs: faultMsOf(known, parameters, pace, factors.fault),
+    listsRounds: scores === MEDIAN,
+    brownoutRatio: Math.min(1, prior.BROWNOUT_RATIO * factors.brownout),
     energy: known.energy,
-    energyFactor: Math.exp(prior.ENERGY.lnSd[known.energy.from] * z.energy),
+    energyFactor: factors.energy[known.energy.from],
   };
 }
 
-function paceOf(known: Known, { multifdChannels }: MigrationParameters, z: Scores["normal"]) {
-  const sender = senderBytesPerSecond(known.hypervisor, multifdChannels);
-  const linkFactor = Math.exp(known.linkLnSd * z.link);
-  const fresh =
-    prior.FRESH_BYTES_PER_SECOND[known.platform] * Math.max(1, multifdChannels) * Math.exp(prior.FRESH_LN_SD * z.fresh);
-  const pace = rates(known.shareBytesPerSecond * linkFactor, sender, known.capBytesPerSecond, fresh);
-  return { linkFactor, sender, pace };
+function paceOf(
+  known: Known,
+  { multifdChannels }: MigrationParameters,
+  sender: number,
+  shareBytesPerSecond: number,
+  freshFactor: number,
+): Rates {
+  const fresh = prior.FRESH_BYTES_PER_SECOND[known.platform] * Math.max(1, multifdChannels) * freshFactor;
+  return rates(shareBytesPerSecond, sender, known.capBytesPerSecond, fresh);
 }
 
 function setupMsOf({ platform, memoryBytes, driver }: Known): number {
@@ -174,7 +211,18 @@ function setupMsOf({ platform, memoryBytes, driver }: Known): number {
 }
 
 /** Line rate, and what the end points' memory adds or spares: as much time on a slow link as on a fast one. */
-function burst(line: number, copying: number, factor: number): number {
+function burstOf(
+  { platform, shareBytesPerSecond, spareBytesPerSecond }: Known,
+  sender: number,
+  linkFactor: number,
+  factor: number,
+): number {
+  const copying = prior.BURST_BYTES_PER_SECOND[platform];
+  const most = sender * (copying / prior.STREAM_BYTES_PER_SECOND);
+  const line = Math.max(
+    Math.min(most, shareBytesPerSecond * linkFactor),
+    Math.min(most, spareBytesPerSecond * linkFactor),
+  );
   return 1000 * (1 / line + (factor - 1) / Math.max(line, copying));
 }
 
@@ -186,20 +234,14 @@ function wire(known: Known, { multifdChannels }: MigrationParameters) {
   return { wirePerNormalByte: (page / known.compressionRatio + header) / page, wirePerZeroByte: zero / page };
 }
 
-function postCopyOf(
+function faultMsOf(
   { postCopy, platform, pageBytes, rttMs }: Known,
   parameters: MigrationParameters,
-  pace: Rates,
+  { lineBytesPerSecond: line }: Rates,
   factor: number,
-) {
-  const line = pace.lineBytesPerSecond;
+): number {
   const ownWay = parameters.postCopyPreempt || postCopy.paging === "demand-paging";
-  return {
-    paging: postCopy.paging,
-    postCopyBytesPerSecond: Math.min(line, postCopy.capBytesPerSecond ?? Number.POSITIVE_INFINITY),
-    freeBytes: postCopy.freeBytes,
-    faultMs: faultServiceMs(ownWay, platform, line) * factor + rttMs + (1000 * pageBytes) / line,
-  };
+  return faultServiceMs(ownWay, platform, line) * factor + rttMs + (1000 * pageBytes) / line;
 }
 
 /** Nothing to copy. */

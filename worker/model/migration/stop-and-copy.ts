@@ -8,9 +8,8 @@ import type { Course, Scenario } from "./scenario.ts";
  * are downtime. A deadline does not cut it short; `recommendMechanism` refuses it where it cannot end in time.
  */
 export function stopAndCopy(scenario: Scenario): Course {
-  const still = { ...scenario, dirtied: () => 0, brownoutRatio: 0 };
-  const end = qemuRounds(still, { rounds: 1, untilMs: Number.POSITIVE_INFINITY });
-  const copied = switchOver(still, end, "vm-stopped");
+  const end = qemuRounds(scenario, { rounds: 1, untilMs: Number.POSITIVE_INFINITY, standing: true });
+  const copied = switchOver(scenario, end, "vm-stopped");
   const { setup, disks, rounds, switchover } = copied.phaseMs;
   const standing = rounds + switchover;
   return {

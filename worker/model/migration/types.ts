@@ -220,6 +220,24 @@ export const mechanismEstimate = z
   .meta({ id: "MechanismEstimate" });
 export type MechanismEstimate = z.infer<typeof mechanismEstimate>;
 
+/** Of an estimate, what decides between mechanisms. */
+export type Figures = Pick<
+  MechanismEstimate,
+  | "mechanism"
+  | "converges"
+  | "convergenceProbability"
+  | "stopRule"
+  | "preparationMs"
+  | "downtimeMs"
+  | "resumeMs"
+  | "totalMs"
+  | "transferredBytes"
+  | "lostVcpuSeconds"
+  | "rounds"
+  | "risk"
+>;
+export type Rejected = Pick<MechanismEstimate, "rejected">;
+
 export const assumption = z.strictObject({
   field: z.string(),
   value: z.union([z.number(), z.string(), z.boolean(), z.null()]),

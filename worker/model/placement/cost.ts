@@ -2,8 +2,8 @@
 import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
 import { usablePoints } from "../migration/dirty-curve.ts";
 import type { Learned } from "../migration/estimate.ts";
-import { estimateMigration, roughEstimate } from "../migration/index.ts";
-import type { EstimateAnswer, EstimateInput, MechanismEstimate } from "../migration/types.ts";
+import { type ChosenEstimate, chosenEstimate, type RoughEstimate, roughEstimate } from "../migration/index.ts";
+import type { EstimateInput, MechanismEstimate } from "../migration/types.ts";
 import type { MigrationParameters } from "../wire/command.ts";
 import type { Disk, PowerModel } from "../wire/inventory.ts";
 import { vmCores } from "./state.ts";
@@ -129,8 +129,6 @@ export type MoveCost =
   | { possible: true; estimate: MechanismEstimate; parameters: MigrationParameters; reasons: string[] }
   | { possible: false; rejection: Rejection };
 
-type Judged = Pick<EstimateAnswer, "estimates" | "recommended">;
-
 /**
  * Costs moves of one plan. `beside`: moves of the same plan that run beside it; the migrations that run now on either host
  * are added.
@@ -139,49 +137,50 @@ export type Costing = (vm: SnapshotVm, from: SnapshotHost, to: SnapshotHost, bes
 
 /** In full; moves that look alike to the cost models are estimated once. */
 export function costingFor(snapshot: Snapshot, parameters: PlanParameters): Costing {
-  const answers = new Map<string, Judged>();
+  const answers = new Map<string, ChosenEstimate>();
   return costingBy(snapshot, parameters, (input, learned) => {
     const key = JSON.stringify(input);
-    const answer = answers.get(key) ?? estimateMigration(input, learned);
+    const answer = answers.get(key) ?? chosenEstimate(input, learned);
     answers.set(key, answer);
     return answer;
   });
 }
 
-/** By the median course alone: for weighing many moves, of which the chosen ones are costed in full. Nothing is kept. */
+/** By the median course alone, and without reasons: for weighing many moves, of which the chosen ones are costed in full. */
 export const roughCostingFor = (snapshot: Snapshot, parameters: PlanParameters): Costing =>
   costingBy(snapshot, parameters, roughEstimate);
 
 function costingBy(
   snapshot: Snapshot,
   parameters: PlanParameters,
-  estimate: (input: EstimateInput, learned: Learned | null) => Judged,
+  estimate: (input: EstimateInput, learned: Learned | null) => ChosenEstimate | RoughEstimate,
 ): Costing {
   const learned = learnedIn(snapshot);
+  const { reservations } = snapshot;
   return (vm, from, to, beside) => {
     const ends = [from.hostId, to.hostId];
-    const running = snapshot.reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
+    const running = reservations.filter((r) => ends.includes(r.fromHostId) || ends.includes(r.toHostId));
     const input = estimateInputFor(snapshot, vm, from, to, parameters, running.length + beside);
     return costIn(estimate(input, learned), vm, to);
   };
 }
 
-function costIn(answer: Judged, vm: SnapshotVm, to: SnapshotHost): MoveCost {
-  const { recommended } = answer;
-  const estimate = answer.estimates.find(({ mechanism }) => mechanism === recommended?.mechanism);
-  return recommended === null || estimate === undefined
-    ? { possible: false, rejection: noMechanism(vm, to, answer) }
-    : { possible: true, estimate, parameters: recommended.parameters, reasons: recommended.reasons };
+function costIn(answer: ChosenEstimate | RoughEstimate, vm: SnapshotVm, to: SnapshotHost): MoveCost {
+  if ("refused" in answer) return { possible: false, rejection: noMechanism(vm, to, answer.refused) };
+  const { estimate } = answer;
+  if ("parameters" in answer) return { possible: true, estimate, parameters: answer.parameters, reasons: [] };
+  const { parameters, reasons } = answer.recommended;
+  return { possible: true, estimate, parameters, reasons };
 }
 
 /** Moves of a plan that may run beside each one. */
 export const plannedPeers = (moves: number, { concurrencyPerHost, concurrencyPerCluster }: PlanParameters): number =>
   Math.max(0, Math.min(moves, concurrencyPerHost, concurrencyPerCluster) - 1);
 
-function noMechanism(vm: SnapshotVm, to: SnapshotHost, answer: Judged): Rejection {
-  const refusals = answer.estimates.map(
-    ({ mechanism, rejected }) => `${mechanism}: ${rejected?.detail ?? "not chosen"}`,
-  );
+type Refused = Extract<ChosenEstimate, { recommended: null }>["refused"];
+
+function noMechanism(vm: SnapshotVm, to: SnapshotHost, refused: Refused): Rejection {
+  const refusals = refused.map(({ mechanism, rejected }) => `${mechanism}: ${rejected?.detail ?? "not chosen"}`);
   const detail = `no permitted mechanism can move ${vm.name} to ${to.hostId} within the limits. ${refusals.join("; ")}`;
   return { hostId: to.hostId, constraint: "no-mechanism", detail };
 }

@@ -211,17 +211,17 @@ function summaryOf(outcome: Outcome, { before, after, moves, notMoved, now, plan
   const known = start.unknown.filter((why) => why === null).length;
   const tail = unknownTail(unknownHostsOf(start));
   if (known === 0) return `Nothing to do: the load of 0 of ${countOf(start.hosts.length, "host")} is known${tail}.`;
+  const cut = outcome.cutShort ? " The search was cut short by evaluationsMax." : "";
   if (moves.length === 0) {
     const why = stages.map(({ answer }) => answer.idle).join("; ");
     return notMoved.length === 0
-      ? `Nothing to do: ${why}${tail}.`
-      : `No move: ${why}${tail}. ${mainObstacle(notMoved)}`;
+      ? `${outcome.cutShort ? "No move" : "Nothing to do"}: ${why}${tail}.${cut}`
+      : `No move: ${why}${tail}.${cut} ${mainObstacle(notMoved)}`;
   }
   const targets = new Set(moves.map(({ toHostId }) => toHostId)).size;
   const moved = new Set(moves.map(({ vm }) => vm)).size;
   const durationMs = durationOf(byWave(moves));
   const head = `Moves ${notMoved.length === 0 ? "" : `${moved} of `}${countOf(moved + notMoved.length, "VM")} to ${countOf(targets, "host")} in ${countOf(outcome.scheduled.waves, "wave")}, about ${duration(durationMs.p50)}: ${changesOf(before, after).join(", ")}; costs ${money(planned.total)} over the horizon where doing nothing costs ${money(now.total)}${tail}.`;
-  const cut = outcome.cutShort ? " The search was cut short by evaluationsMax." : "";
   return notMoved.length === 0 ? `${head}${cut}` : `${head}${cut} ${mainObstacle(notMoved)}`;
 }
 

@@ -84,7 +84,7 @@ function runOf<Planned extends Step>(start: World, moves: readonly Planned[], is
     final: loosened(final, final),
     waiting: [...moves],
     steps: [],
-    mustSurvive: failures > 0 && survives(start, failures),
+    mustSurvive: moves.length > 0 && failures > 0 && survives(start, failures),
     isInOrder,
     parked: new Set(),
   };

@@ -13,8 +13,9 @@ export function survives(world: World, failures: number): boolean {
 
 /** The hosts whose failure would leave a VM without a place, and that VM; null: none would. */
 export function unsurvivable(world: World, failures: number): { hosts: number[]; vm: number } | null {
+  const trial = trialOf(world);
   for (const hosts of failureCases(world, failures)) {
-    const [vm] = withoutPlace(world, hosts);
+    const [vm] = withoutPlace(world, hosts, trial);
     if (vm !== undefined) return { hosts, vm };
   }
   return null;
@@ -29,31 +30,44 @@ export function failureCases(world: World, failures: number): number[][] {
   return failures === 1 ? single : [...single, byCommitted.slice(0, failures)];
 }
 
-/** The running VMs of hosts that fail for which no other host has room, the biggest first. */
-export function withoutPlace(world: World, failed: readonly number[]): number[] {
-  const state = withoutHosts(world, failed);
+/** A copy in which failures are tried one after the other. It serves as long as the world stays as it is. */
+export const trialOf = (world: World): World => copyWorld({ ...world, vmsOn: [] });
+
+/** The running VMs of hosts that fail for which no other host has room, the biggest first. `trial`: as `trialOf` makes it. */
+export function withoutPlace(world: World, failed: readonly number[], trial: World): number[] {
+  const state = withoutHosts(trial, failed);
   const out = new Set(failed);
   const others = knownHostIndexes(world).filter((host) => !out.has(host));
   const room = (host: number): number => (state.ceiling[host] ?? 0) - (state.committed[host] ?? 0);
-  const vms = [...new Set(failed.flatMap((host) => [...(world.vmsOn[host] ?? [])]))];
-  const running = vms.filter((vm) => world.vms[vm]?.state === "running");
   const left: number[] = [];
-  for (const vm of running.sort((a, b) => (world.vmBytes[b] ?? 0) - (world.vmBytes[a] ?? 0) || a - b)) {
+  const placed: number[] = [];
+  for (const vm of runningOn(world, failed)) {
     let to = -1;
     // Room first: it is known at once, and `fits` is not.
     for (const host of others) if ((to === -1 || room(host) > room(to)) && fits(state, vm, host)) to = host;
     if (to === -1) left.push(vm);
-    else place(state, vm, to);
+    else {
+      place(state, vm, to);
+      placed.push(vm);
+    }
   }
+  for (const vm of placed) place(state, vm, world.hostOf[vm] ?? 0);
+  // There and back leaves the sums as they were but for rounding, which a next failure must not see.
+  state.used.set(world.used);
+  state.variance.set(world.variance);
   return left;
 }
 
-/**
- * The world in which these hosts are to be emptied: groups that were together there may go elsewhere, one after the other. What
- * decides whether a VM fits is a copy; which VMs are where is not kept.
- */
-function withoutHosts(world: World, failed: readonly number[]): World {
-  const hostIds = [...(world.parameters.hostIds ?? []), ...failed.map((host) => hostAt(world, host).hostId)];
-  const copied = copyWorld({ ...world, vmsOn: [] });
-  return { ...copied, parameters: { ...world.parameters, hostIds } };
+/** The biggest first. */
+export function runningOn(world: World, hosts: readonly number[]): number[] {
+  const vms = [...new Set(hosts.flatMap((host) => [...(world.vmsOn[host] ?? [])]))];
+  return vms
+    .filter((vm) => world.vms[vm]?.state === "running")
+    .sort((a, b) => (world.vmBytes[b] ?? 0) - (world.vmBytes[a] ?? 0) || a - b);
+}
+
+/** The trial in which these hosts are to be emptied: groups that were together there may go elsewhere, one after the other. */
+function withoutHosts(trial: World, failed: readonly number[]): World {
+  const hostIds = [...(trial.parameters.hostIds ?? []), ...failed.map((host) => hostAt(trial, host).hostId)];
+  return { ...trial, parameters: { ...trial.parameters, hostIds } };
 }

@@ -17,8 +17,11 @@ const MOVES_MAX = 1000;
 const MOVES_FULL = 0.9 * MOVES_MAX;
 const PLANS_MAX = 20;
 
-/** Parameters with which balance itself is the goal: only evenness has a price, the three loads that are generated weigh alike. */
-export const balanceOnly = (seed: number, movedBytesMax = Number.POSITIVE_INFINITY) =>
+/**
+ * Parameters with which balance itself is the goal: only evenness has a price, and bytes where `transferPerGib` says so; the
+ * three loads that are generated weigh alike.
+ */
+export const balanceOnly = (seed: number, transferPerGib: number) =>
   planParameters.parse({
     strategy: "local-search",
     seed,
@@ -29,8 +32,7 @@ export const balanceOnly = (seed: number, movedBytesMax = Number.POSITIVE_INFINI
     cooldownMs: 0,
     evaluationsMax: 100_000_000,
     weights: { cpu: 1, memory: 1, network: 1, disk: 0 },
-    prices: NO_PRICES,
-    ...(Number.isFinite(movedBytesMax) ? { movedBytesMax } : {}),
+    prices: { ...NO_PRICES, transferPerGib },
   });
 
 export type DroverRun = {
@@ -41,12 +43,12 @@ export type DroverRun = {
   plans: number;
 };
 
-/** Plans and carries out as long as plans have all the moves that one may have, and bytes are left. */
-export function drover(given: Snapshot, seed: number, movedBytesMax = Number.POSITIVE_INFINITY): DroverRun {
+/** Plans and carries out as long as plans have all the moves that one may have. */
+export function drover(given: Snapshot, seed: number, transferPerGib: number): DroverRun {
   let snapshot = given;
   const done = { moves: 0, movedBytes: 0, plans: 0 };
-  while (done.plans < PLANS_MAX && done.movedBytes < movedBytesMax) {
-    const plan = buildPlan(snapshot, "balance", balanceOnly(seed, movedBytesMax - done.movedBytes));
+  while (done.plans < PLANS_MAX) {
+    const plan = buildPlan(snapshot, "balance", balanceOnly(seed, transferPerGib));
     const sent = new Map(snapshot.hosts.flatMap(({ vms }) => vms.map((vm) => [vm.uuid, sentBytes(vm)])));
     done.plans += 1;
     done.moves += plan.moves.length;

@@ -82,6 +82,22 @@ describe("the search", () => {
       }),
     ));
 
+  test("moves no bytes that even out less than they cost", () =>
+    fc.assert(
+      fc.property(
+        anyWorld,
+        fc.constantFrom(0.0001, 0.001, 0.01),
+        fc.constantFrom(300, 100_000),
+        (world, price, budget) => {
+          const { input } = inputOf(world);
+          const { terms } = stateOf(input);
+          const found = searchBalance(input, { remainRatio: 0, pricePerByte: price, evaluationsMax: budget });
+          const gained = (found.imbalanceBefore ** 2 - found.imbalance ** 2) * terms;
+          expect(price * found.movedBytes).toBeLessThanOrEqual(gained + NEAR);
+        },
+      ),
+    ));
+
   test("ends by itself where hosts are alike and no more bytes may be moved", () => {
     const vms = Array.from({ length: 8 }, () => ({ on: 0, cpu: 1, memory: 10 }));
     const { input } = inputOf({ hosts: [{}, {}, {}], vms });

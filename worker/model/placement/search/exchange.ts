@@ -81,12 +81,13 @@ function tryMoves(
   limits: Limits,
 ): void {
   limits.evaluationsLeft -= vms.length;
+  const free = freeMoves(state, limits);
   for (let index = 0; index < vms.length; index++) {
     const vm = vms[index] ?? 0;
     const bytes = awayBytes(state, vm, to) - awayBytes(state, vm, from);
     const gain = (state.leaving[vm] ?? 0) - skewChange(state, vm, to, 1) - limits.pricePerByte * bytes;
     gains[index] = gain;
-    if (gain <= best.gain || !affordable(state, bytes, goes(state, vm, from, to), limits)) continue;
+    if (gain <= best.gain || goes(state, vm, from, to) > free || !affordable(state, bytes, 0, limits)) continue;
     if (!mayRun(state, vm, to, -1)) continue;
     const outwards = from === best.host;
     best.partner = outwards ? to : from;
@@ -123,8 +124,11 @@ function trySwapsOf(
   const others = state.residents[partner] ?? [];
   const passing = passingOf(state, out, best.host, partner);
   limits.evaluationsLeft -= others.length;
+  // Once a plan has all its moves, a VM goes only where another comes home: most pairs need not be weighed.
+  const free = freeMoves(state, limits) - goes(state, out, best.host, partner);
   for (let index = 0; index < others.length; index++) {
     const back = others[index] ?? 0;
+    if (free < 1 && goes(state, back, partner, best.host) > free) continue;
     let gain = alone + (backs[index] ?? 0);
     for (let r = 0, of = back * resources; r < resources; r++, of++) gain += (passing[r] ?? 0) * (demand[of] ?? 0);
     if (gain <= best.gain || !swappable(state, out, back, best.host, partner, limits)) continue;
@@ -159,6 +163,9 @@ export function goes({ input }: SearchState, vm: number, from: number, to: numbe
   const home = input.hostOf[vm];
   return Number(home === from) - Number(home === to);
 }
+
+/** So many more VMs may leave their homes; never below 0. */
+export const freeMoves = ({ movedVms }: SearchState, { movesMax }: Limits): number => Math.max(0, movesMax - movedVms);
 
 /** What saves bytes is always allowed, what costs some only within the limits. */
 export function affordable(state: SearchState, bytes: number, count: number, limits: Limits): boolean {

@@ -1,6 +1,6 @@
 // Moves that even out most for a byte, over the whole cluster. Every host's best is kept in a heap; where one of its two hosts
 // has changed since, it is valued anew when it comes to the top.
-import { affordable, goes, mayRun, NOISE_RATIO } from "./exchange.ts";
+import { affordable, freeMoves, goes, mayRun, NOISE_RATIO } from "./exchange.ts";
 import type { Limits } from "./exchange.ts";
 import { findPartners } from "./partners.ts";
 import { awayBytes, makeMove, skewChange } from "./state.ts";
@@ -12,7 +12,7 @@ const FREE_BYTES = 1;
 /** A move that is valued anew is made if it kept this share of its gain; else its host is looked at again. */
 const KEPT_RATIO = 0.8;
 
-type Steepest = { vm: number; from: number; to: number; gainPerByte: number };
+export type Steepest = { vm: number; from: number; to: number; gainPerByte: number };
 
 /**
  * Moves VMs off their hosts as long as one gains `gainPerByteMin` a byte and `done` does not say so; 0: as long as one
@@ -48,13 +48,20 @@ function valueOf(state: SearchState, { vm, from, to }: Steepest, limits: Limits)
   return ((state.leaving[vm] ?? 0) - skewChange(state, vm, to, 1)) / Math.max(FREE_BYTES, bytes);
 }
 
-/** The host's best move to any of its partners; `vm` -1: none gains enough. */
-function steepestFrom(state: SearchState, host: number, limits: Limits, gainPerByteMin: number): Steepest {
+/** The host's best move to any of its first partners; `vm` -1: none gains enough. */
+export function steepestFrom(
+  state: SearchState,
+  host: number,
+  limits: Limits,
+  gainPerByteMin: number,
+  partnersMax = Number.POSITIVE_INFINITY,
+): Steepest {
   const { cheapestBytes } = limits;
   const { partners } = state.scratch;
   const best: Steepest = { vm: -1, from: host, to: -1, gainPerByte: gainPerByteMin };
   findPartners(state, host, gainPerByteMin * cheapestBytes, partners);
-  for (let index = 0; index < partners.count; index++) tryMoves(state, best, partners.hosts[index] ?? 0, limits);
+  for (let index = 0; index < Math.min(partnersMax, partners.count); index++)
+    tryMoves(state, best, partners.hosts[index] ?? 0, limits);
   return best;
 }
 
@@ -64,8 +71,10 @@ function tryMoves(state: SearchState, best: Steepest, to: number, limits: Limits
   limits.evaluationsLeft -= vms.length;
   const most = state.skew[to] ?? 0;
   const noise = state.total * NOISE_RATIO;
+  const free = freeMoves(state, limits);
   for (let index = 0; index < vms.length; index++) {
     const vm = vms[index] ?? 0;
+    if (free < 1 && goes(state, vm, from, to) > free) continue;
     const leaving = state.leaving[vm] ?? 0;
     const bytes = awayBytes(state, vm, to) - awayBytes(state, vm, from);
     const paid = Math.max(FREE_BYTES, bytes);

@@ -7,8 +7,9 @@ import type { Limits } from "./exchange.ts";
 import { climb } from "./greedy.ts";
 import { randomOf } from "../../forecast/random.ts";
 import { kick } from "./kick.ts";
-import { imbalanceOf, rollBack, stateOf, totalAt } from "./state.ts";
+import { imbalanceOf, makeMove, rollBack, stateOf, totalAt } from "./state.ts";
 import type { SearchState } from "./state.ts";
+import { sketch } from "./sketch.ts";
 import { returnHome } from "./trim.ts";
 import { SEARCH_DEFAULTS } from "./types.ts";
 import type { FoundMove, SearchInput, SearchOptions, SearchResult } from "./types.ts";
@@ -23,8 +24,11 @@ const SAME_RATIO = 1e-9;
 /** A perturbation that brings less than this share is no reason to try more of them. */
 const KICK_RATIO = 0.001;
 
-/** The best placement so far: where it is in the journal, what it leaves unbalanced, what it costs. */
-type Best = { length: number; total: number; movedBytes: number };
+/**
+ * The best placement so far: where it is in the journal, what it leaves unbalanced, what it costs. `sketched`: it is the
+ * sketch's, made of these moves, and in no journal any more.
+ */
+type Best = { length: number; total: number; movedBytes: number; sketched: readonly FoundMove[] | null };
 
 type Search = {
   state: SearchState;
@@ -45,23 +49,24 @@ export function searchBalance(input: SearchInput, stated: Partial<SearchOptions>
   const state = stateOf(input);
   const imbalanceBefore = imbalanceOf(state);
   const bound = Math.min(imbalanceBefore, imbalanceBound(input));
-  const { evaluationsMax, movedBytesMax, movesMax, remainRatio } = options;
+  const { evaluationsMax, movedBytesMax, movesMax, remainRatio, pricePerByte } = options;
   const search: Search = {
     state,
     options,
     target: totalAt(state, bound + remainRatio * (imbalanceBefore - bound)),
     limits: {
-      pricePerByte: 0,
+      pricePerByte,
       cheapestBytes: cheapestOf(state),
       movedBytesMax,
       movesMax,
       evaluationsLeft: evaluationsMax,
     },
-    best: { length: 0, total: state.total, movedBytes: 0 },
+    best: { length: 0, total: state.total, movedBytes: 0, sketched: null },
   };
+  sketchFirst(search);
   lowerPrices(search);
   refine(search);
-  rollBack(state, search.best.length);
+  takeBest(search);
   return {
     hostOf: state.hostOf,
     moves: movesOf(state),
@@ -81,19 +86,43 @@ function cheapestOf({ input, moveBytes }: SearchState): number {
   return Number.isFinite(least) ? least : 0;
 }
 
-/** Remembers the placement of the moment if it is the best so far: evener, or as even for fewer bytes. */
-function note({ state, target, best }: Search): void {
-  const left = Math.max(state.total, target);
-  const before = Math.max(best.total, target);
+/** The sketch, which is kept as the best until the search, which knows nothing of it, has found a better placement. */
+function sketchFirst(search: Search): void {
+  const { limits, best, options } = search;
+  const state = stateOf(search.state.input);
+  sketch(state, limits, options.pricePerByte, () => note({ ...search, state }));
+  rollBack(state, best.length);
+  best.sketched = best.length === 0 ? null : state.journal.slice();
+  best.length = 0;
+  rollBack(state, 0);
+}
+
+function takeBest({ state, best }: Search): void {
+  rollBack(state, best.length);
+  if (best.sketched === null) return;
+  rollBack(state, 0);
+  for (const { vm, to } of best.sketched) makeMove(state, vm, to);
+  best.length = state.journal.length;
+  best.sketched = null;
+}
+
+/**
+ * Remembers the placement of the moment if it is the best so far: evener after its bytes are paid for, or as even for fewer
+ * bytes.
+ */
+function note({ state, target, best, options: { pricePerByte } }: Search): void {
+  const left = Math.max(state.total, target) + pricePerByte * state.movedBytes;
+  const before = Math.max(best.total, target) + pricePerByte * best.movedBytes;
   const noise = SAME_RATIO * before;
   if (left > before + noise) return;
   if (left >= before - noise && state.movedBytes >= best.movedBytes) return;
   best.length = state.journal.length;
   best.total = state.total;
   best.movedBytes = state.movedBytes;
+  best.sketched = null;
 }
 
-/** The steepest moves one by one, then whatever pays, at ever lower prices, until the cluster is even enough. */
+/** The steepest moves one by one, then whatever pays, at ever lower prices, until the cluster is even enough or a byte has its price. */
 function lowerPrices(search: Search): void {
   const { state, limits, target } = search;
   const done = (): boolean => {
@@ -104,15 +133,16 @@ function lowerPrices(search: Search): void {
     done();
     return true;
   };
-  limits.pricePerByte = climb(state, limits, 0, one) * PRICE_STEP;
+  const least = search.options.pricePerByte;
+  limits.pricePerByte = Math.max(least, climb(state, limits, least, one) * PRICE_STEP);
   for (let idle = 0, step = 1; state.total > target && limits.evaluationsLeft > 0; step++) {
     const { length } = state.journal;
     climb(state, limits, limits.pricePerByte, done);
     descend(state, limits, done);
-    if (limits.pricePerByte === 0) return;
+    if (limits.pricePerByte === least) return;
     idle = state.journal.length === length ? idle + 1 : 0;
     const last = step >= PRICE_STEPS || idle >= IDLE_STEPS || isSpent(state, limits);
-    limits.pricePerByte *= last ? 0 : PRICE_STEP;
+    limits.pricePerByte = last ? least : Math.max(least, limits.pricePerByte * PRICE_STEP);
   }
 }
 
@@ -130,6 +160,7 @@ function refine(search: Search): void {
   };
   const trim = (since: number): void =>
     returnHome(state, limits, Math.max(target, best.total), since, () => note(search));
+  if (best.sketched !== null) takeBest(search);
   trim(0);
   for (let failed = 0; failed < options.kicksMax && limits.evaluationsLeft > 0; failed++) {
     rollBack(state, best.length);

@@ -5,8 +5,8 @@ import { makeMove, skewChange } from "./state.ts";
 import type { SearchState } from "./state.ts";
 
 /**
- * Returns moved VMs to where they were, the dearest first, as long as the squared imbalance stays within `totalMax`; `made`
- * is called after each. Looks at the hosts that the journal has from `since` on.
+ * Returns moved VMs to where they were, the dearest first, as long as the squared imbalance stays within `totalMax`, or
+ * rises by less than their bytes have cost; `made` is called after each. Looks at the hosts that the journal has from `since` on.
  */
 export function returnHome(
   state: SearchState,
@@ -29,7 +29,8 @@ export function returnHome(
     if (limits.evaluationsLeft-- <= 0) return;
     const home = input.hostOf[vm] ?? 0;
     const change = skewChange(state, vm, home, 1) - (state.leaving[vm] ?? 0);
-    if (state.total + change > totalMax || !mayRun(state, vm, home, -1)) continue;
+    const isPaid = limits.pricePerByte > 0 && change <= limits.pricePerByte * (moveBytes[vm] ?? 0);
+    if ((state.total + change > totalMax && !isPaid) || !mayRun(state, vm, home, -1)) continue;
     makeMove(state, vm, home);
     made();
   }

@@ -48,6 +48,11 @@ export type SearchOptions = {
   seed: number;
   /** Share of the imbalance above its lower bound that may remain: once there only bytes matter. 0: as even as can be. */
   remainRatio: number;
+  /**
+   * What a byte must gain at least, of the sum over hosts and resources of weighted squared deviations: exchanges that gain less
+   * are not made. 0: whatever gains.
+   */
+  pricePerByte: number;
   /** Bytes that may be moved in all. */
   movedBytesMax: number;
   /** VMs that may be moved in all. */
@@ -60,6 +65,7 @@ export const SEARCH_DEFAULTS: SearchOptions = {
   evaluationsMax: 100_000_000,
   seed: 1,
   remainRatio: 0.04,
+  pricePerByte: 0,
   movedBytesMax: Infinity,
   movesMax: Infinity,
   kicksMax: 60,

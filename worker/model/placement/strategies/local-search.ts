@@ -22,10 +22,14 @@ import {
   vmAt,
   type World,
 } from "../world.ts";
+import { GIB, HOUR_MS } from "../../units.ts";
 import { sentBytes } from "../volume.ts";
 
 /** The search weighs so many candidates in the time in which other strategies weigh one, on flat arrays and without the cost models. */
 const SEARCHED_PER_EVALUATION = 20;
+
+/** Hosts that are larger than others or too hot gain more than the search's measure says: at so much of its price it goes on. */
+const PRICE_SHARE = 0.25;
 
 export const localSearch: Strategy = {
   name: "local-search",
@@ -46,6 +50,7 @@ export const localSearch: Strategy = {
       evaluationsMax: world.parameters.evaluationsMax * SEARCHED_PER_EVALUATION,
       movesMax: world.parameters.movesMax,
       movedBytesMax: world.parameters.movedBytesMax ?? Number.POSITIVE_INFINITY,
+      pricePerByte: pricePerByte(world),
     });
     // The search told the world of its moves: back to where it began.
     for (const { vm, from } of found.moves) place(world, vm, from);
@@ -53,6 +58,20 @@ export const localSearch: Strategy = {
     return answerOf(input, found, hot);
   },
 };
+
+/**
+ * What a byte must gain in the search's measure, the sum over hosts of weighted squared deviations: what sending it costs, over
+ * what a unit of that sum saves over the horizon on a host of middling size. The selection asks afterwards what each move
+ * really brings. 0 where evenness has no price.
+ */
+function pricePerByte(world: World): number {
+  const { prices, horizonMs } = world.parameters;
+  const known = knownHostIndexes(world);
+  const cores = known.reduce((sum, host) => sum + (world.capacity[host * RESOURCES + CPU] ?? 0), 0) / known.length;
+  const weight = weightsOf(world.parameters).reduce((sum, each) => sum + each, 0);
+  const saved = (prices.imbalancePerCoreHour * (cores / weight) * horizonMs) / HOUR_MS;
+  return saved > 0 ? (PRICE_SHARE * prices.transferPerGib) / GIB / saved : 0;
+}
 
 const nothing = (idle: string): StrategyAnswer => ({ proposals: [], stuck: [], seen: [], idle });
 
@@ -115,10 +134,7 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
     proposals,
     stuck: stuckOn(input, stuckHosts),
     seen: [`imbalance ${deviation(imbalanceBefore)}; no placement is below ${deviation(bound)}.`],
-    idle:
-      hot.length === 0
-        ? `imbalance ${deviation(imbalanceBefore)}, over ${deviation(world.parameters.imbalanceMax)}, and no permitted move lowers it`
-        : `${counted(hot.length, "hot host")} (${hottest(world)}), and no permitted move lowers the imbalance of ${deviation(imbalanceBefore)}`,
+    idle: idleOf(world, found, hot),
     bound: {
       metric: "imbalance",
       value: imbalance,
@@ -126,6 +142,17 @@ function answerOf(input: StrategyInput, found: SearchResult, hot: readonly Findi
       gapRatio: span <= 0 ? 0 : (imbalance - bound) / span,
     },
   };
+}
+
+function idleOf(world: World, { imbalanceBefore, cutShort }: SearchResult, hot: readonly Finding[]): string {
+  const before = deviation(imbalanceBefore);
+  const none = (what: string): string =>
+    cutShort
+      ? `no move that lowers ${what} was found before evaluationsMax was spent`
+      : `no permitted move lowers ${what}`;
+  return hot.length === 0
+    ? `imbalance ${before}, over ${deviation(world.parameters.imbalanceMax)}, and ${none("it")}`
+    : `${counted(hot.length, "hot host")} (${hottest(world)}), and ${none(`the imbalance of ${before}`)}`;
 }
 
 /** So many VMs of hosts that stay hot are told of, and so many hosts are asked whether a mechanism gets one there. */

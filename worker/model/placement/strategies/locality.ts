@@ -25,12 +25,12 @@ export const locality: Strategy = {
     const answer: StrategyAnswer = { proposals: [], stuck: [], seen: [], idle: "" };
     const talking = talkingVms(world);
     if (talking.length === 0) return { ...answer, idle: nothingKnown(world) };
-    const search = singlesOf(input);
+    const search = singlesOf(input, talking);
     answer.seen.push(seenOf(world, talking));
     // One more than a plan may have is proposed, so that the plan says what it is short of.
     const most = world.parameters.movesMax - input.fixed.size;
     for (let bundle = 0; answer.proposals.length <= most && !input.isSpent(1); bundle++) {
-      const single = bestSingle(search, talking);
+      const single = bestSingle(search);
       const best = single !== null && pays(single.gain, world) ? single : bestGroup(search, talking);
       if (best === null) break;
       answer.proposals.push(...proposalsOf(world, best, bundle));
@@ -40,6 +40,7 @@ export const locality: Strategy = {
       ...stuckOf(
         search.input,
         talking.filter((vm) => !search.done.has(vm)),
+        (vm) => search.known[vm]?.nearer ?? null,
       ),
     );
     if (answer.proposals.length === 0) answer.idle = idleOf(search, talking);
@@ -150,7 +151,8 @@ function idleOf(search: Singles, talking: readonly number[]): string {
   if (total === 0) return `all ${talking.length} VMs that talk to each other are together already`;
   const perHour = trafficPrice(world.parameters, total);
   const cost = `traffic between hosts costs ${money(perHour)} an hour`;
-  const best = bestSingle(search, talking);
+  if (search.input.isSpent(0)) return `${cost}; no move that pays was found before evaluationsMax was spent`;
+  const best = bestSingle(search);
   const [move] = best?.moves ?? [];
   if (best === null || move === undefined)
     return `${cost}, and none of ${counted(talking.length, "VM")} can get nearer to its peers`;

@@ -19,7 +19,8 @@ export function repairRules(repairs: Repairs): void {
     while (before > 0) {
       const moves = group.kind === "vm-affinity" ? gathering(repairs, group) : separation(repairs, group);
       if (moves === null) {
-        sayWhy(repairs, group);
+        // Where the budget has ended, not every place was asked.
+        if (!repairs.input.isSpent(0)) sayWhy(repairs, group);
         break;
       }
       take(repairs, moves, "the smallest of its rule that has a place elsewhere", (vm) => brokenBy(world, group, vm));
@@ -72,7 +73,7 @@ function helps(input: StrategyInput, moves: readonly BundleMove[]): boolean {
   if (input.isSpent(1) || placeBundle(world, moves) !== null) return false;
   const after = excess(world);
   moves.forEach(({ vm }, index) => place(world, vm, origins[index] ?? 0));
-  return after < before && moves.every(({ vm, to }) => input.costOf(vm, to) !== null);
+  return after < before && moves.every(({ vm, to }) => input.obstacleOf(vm, to) === null);
 }
 
 /** All of a group into one domain: that with the most of it by memory first, then those that stay least loaded. */

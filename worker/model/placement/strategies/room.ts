@@ -2,7 +2,8 @@
 import type { BundleMove } from "../bundles.ts";
 import { fits, mayMove } from "../constraints.ts";
 import { counted, size } from "../format.ts";
-import { failureCases, withoutPlace } from "../survivability.ts";
+import type { StrategyInput } from "../strategy.ts";
+import { failureCases, runningOn, trialOf, withoutPlace } from "../survivability.ts";
 import type { Rejection } from "../types.ts";
 import { hostAt, knownHostIndexes, place, vmAt, type World } from "../world.ts";
 import { type Repairs, take } from "./repair.ts";
@@ -12,27 +13,62 @@ const MOVES_MAX = 16;
 /** About so many moves are weighed for each one that is made. */
 const WEIGHED_MAX = 512;
 
-/** What failures would leave without a place: in how many cases, how many bytes, and the worst case. */
-type Shortage = { cases: number; bytes: number; worst: { hosts: number[]; vm: number } | null };
+/**
+ * What failures would leave without a place: in how many cases, how many bytes, and the worst case. `unasked`: cases that the
+ * budget left unasked.
+ */
+export type Shortage = {
+  cases: number;
+  bytes: number;
+  worst: { hosts: number[]; vm: number } | null;
+  /** The cases themselves, as sets of hosts that fail. */
+  short: number[][];
+  asked: number;
+  unasked: number;
+};
 
-export function shortageOf(world: World): Shortage {
-  const shortage: Shortage = { cases: 0, bytes: 0, worst: null };
-  for (const hosts of failureCases(world, world.parameters.hostFailuresTolerated)) {
-    const vms = withoutPlace(world, hosts);
+/** What is known before: cases that are likely to be short, and from how many bytes on it does not matter how many more. */
+type Expected = { short: readonly number[][]; bytesMax: number };
+
+/** One failure after the other, until the budget ends: each costs as much as weighing so many moves as it has VMs. */
+function shortageOf({ world, isSpent }: StrategyInput, expected?: Expected): Shortage {
+  const all = failureCases(world, world.parameters.hostFailuresTolerated);
+  const shortage: Shortage = { cases: 0, bytes: 0, worst: null, short: [], asked: 0, unasked: 0 };
+  const trial = trialOf(world);
+  for (const hosts of inTurn(all, expected?.short ?? [])) {
+    if (shortage.bytes > (expected?.bytesMax ?? Number.POSITIVE_INFINITY)) return shortage;
+    if (isSpent(runningOn(world, hosts).length)) {
+      shortage.unasked = all.length - shortage.asked;
+      return shortage;
+    }
+    shortage.asked += 1;
+    const vms = withoutPlace(world, hosts, trial);
     const [vm] = vms;
     if (vm === undefined) continue;
     shortage.cases += 1;
     shortage.bytes += vms.reduce((sum, left) => sum + (world.vmBytes[left] ?? 0), 0);
     shortage.worst ??= { hosts, vm };
+    shortage.short.push(hosts);
   }
   return shortage;
 }
 
-/** Proposes as one bundle what makes the most failures survivable; of those that stay, says who would have no place. */
-export function makeRoom(repairs: Repairs): void {
+/** Those first that are likely to be short: what is enough to refuse a move is found with them. */
+function inTurn(all: readonly number[][], likely: readonly number[][]): readonly number[][] {
+  if (likely.length === 0) return all;
+  const names = new Set(likely.map(String));
+  const isLikely = (hosts: readonly number[]): boolean => names.has(String(hosts));
+  return [...all.filter(isLikely), ...all.filter((hosts) => !isLikely(hosts))];
+}
+
+/**
+ * Proposes as one bundle what makes the most failures survivable; of those that stay, says who would have no place. Answers
+ * what failures would leave then.
+ */
+export function makeRoom(repairs: Repairs): Shortage {
   const { world } = repairs.input;
-  const before = shortageOf(world);
-  if (before.cases === 0) return;
+  const before = shortageOf(repairs.input);
+  if (before.cases === 0 || before.unasked > 0) return before;
   const trial: BundleMove[] = [];
   const origins: number[] = [];
   let best = { moves: 0, shortage: before };
@@ -53,6 +89,7 @@ export function makeRoom(repairs: Repairs): void {
   const { worst } = best.shortage;
   if (worst !== null && !repairs.moved.has(worst.vm))
     repairs.answer.stuck.push({ vm: worst.vm, rejections: [noPlace(world, worst)] });
+  return best.shortage;
 }
 
 type Relief = { move: BundleMove; shortage: Shortage };
@@ -60,11 +97,10 @@ type Relief = { move: BundleMove; shortage: Shortage };
 /** The move that leaves the least without a place; null: none leaves less than there is. */
 function bestRelief(repairs: Repairs, trial: readonly BundleMove[], current: Shortage): Relief | null {
   const { input } = repairs;
-  const costPerMove = knownHostIndexes(input.world).length;
   let best: Relief | null = null;
   for (const move of candidates(repairs, trial)) {
-    if (input.isSpent(costPerMove)) return best;
-    const shortage = shortageWith(input.world, move);
+    const shortage = shortageWith(input, move, { short: current.short, bytesMax: (best?.shortage ?? current).bytes });
+    if (shortage.unasked > 0) return best;
     if (isLess(shortage, best?.shortage ?? current)) best = { move, shortage };
   }
   return best;
@@ -83,7 +119,9 @@ function candidates({ input, moved }: Repairs, trial: readonly BundleMove[]): Bu
   const found: BundleMove[] = [];
   for (const vm of vms) {
     if (found.length >= WEIGHED_MAX) break;
-    found.push(...known.filter((to) => fits(world, vm, to) && input.costOf(vm, to) !== null).map((to) => ({ vm, to })));
+    found.push(
+      ...known.filter((to) => fits(world, vm, to) && input.obstacleOf(vm, to) === null).map((to) => ({ vm, to })),
+    );
   }
   return found;
 }
@@ -91,10 +129,11 @@ function candidates({ input, moved }: Repairs, trial: readonly BundleMove[]): Bu
 const isLess = (one: Shortage, other: Shortage): boolean =>
   one.bytes < other.bytes || (one.bytes === other.bytes && one.cases < other.cases);
 
-function shortageWith(world: World, { vm, to }: BundleMove): Shortage {
+function shortageWith(input: StrategyInput, { vm, to }: BundleMove, expected: Expected): Shortage {
+  const { world } = input;
   const from = world.hostOf[vm] ?? 0;
   place(world, vm, to);
-  const shortage = shortageOf(world);
+  const shortage = shortageOf(input, expected);
   place(world, vm, from);
   return shortage;
 }

@@ -1,75 +1,70 @@
-// The best single move for VMs that talk to each other, without weighing every VM anew after each move: what a VM could save at
-// most is cheap to know, and only those that might beat the best are weighed in full, and costed last of all.
+// The best single move for VMs that talk to each other, without weighing every VM after each move: what a VM could save at most
+// is cheap to know. The VM that might bring most is looked at more closely, step by step, until one is known to bring most: its
+// traffic, then the hosts near its peers, and last of all what its migration costs. So the first moves are known early.
 import { better, type BundleMove, grossOf, hotResource, unitOf, type Weighed, withCosts } from "../bundles.ts";
 import { fits, mayMove } from "../constraints.ts";
-import { hostRate, totalOf, trafficPrice, wattsAt, weightsOf } from "../score.ts";
+import { gainOf } from "../gain.ts";
+import { crossing, trafficPrice, trafficRate } from "../score.ts";
 import type { StrategyInput } from "../strategy.ts";
 import { HOUR_MS } from "../../units.ts";
-import { arrive, CPU, depart, knownHostIndexes, place, RESOURCES, type World } from "../world.ts";
+import { arrive, depart, place } from "../world.ts";
+import { type Entry, pop, push } from "./queue.ts";
+import { type Rates, ratesOf, reliefOf } from "./relief.ts";
 import { type Nearer, nearerHosts } from "./talk.ts";
 
 /** Hosts that are weighed in full for a VM: those that bring its peers nearest. */
 const HOSTS_WEIGHED_MAX = 8;
 /** Of these so many are costed: what a migration costs differs little from host to host. */
 const HOSTS_COSTED_MAX = 2;
-/** Distances to so many hosts are added up in the time in which one move is weighed. */
-const DISTANCES_PER_EVALUATION = 20;
 /** Bounds are sums of floating point: a little above what they bound. */
 const SLACK = 1e-9;
-const WATTS_PER_KW = 1000;
 
 /** What is known of a VM and those that move with it. */
 type Known = {
-  /** null: it may not move. */
-  unit: number[] | null;
-  nearer: Nearer;
-  /** An hour: what moving it may save besides its traffic, at most. */
+  unit: number[];
+  /** An hour: what moving it may save besides its traffic, at most; what its host costs once it has left. */
   reliefMax: number;
-  /** Its best move, where that is known. */
+  sourceAfter: number;
+  /** null: not looked for yet. */
+  nearer: Nearer | null;
+  /** Of the nearest hosts, how many were asked, and how many of them fit; no other brings more than `beyond`. */
+  asked: number;
+  fitting: number;
+  beyond: number;
+  /** What was weighed and not costed yet, what brings most first. */
+  gross: Weighed[];
+  /** How many were costed, and the best of them. */
+  costed: number;
   best: Weighed | null;
 };
-
-const UNKNOWN = 0;
-const BOUNDED = 1;
-const EXACT = 2;
 
 export type Singles = {
   input: StrategyInput;
   /** VMs that have been moved, here or by an earlier goal. */
   done: Set<number>;
-  /** By VM, as far as `state` says that it holds. */
+  /** By VM; undefined: it does not talk, or may not move. */
   known: (Known | undefined)[];
-  /** By VM: UNKNOWN since something changed, BOUNDED, or EXACT where its best move is known. */
-  state: Uint8Array;
-  /** By VM: what no move of it brings more than, over the horizon; what its best move brings where that is known. */
-  netMax: Float64Array;
-  /** By host: the VMs of which something is known that depends on it. */
+  version: Uint32Array;
+  queue: Entry[];
+  /** By host: the VMs that were weighed there. */
   watching: Set<number>[];
-  /** Watts that one more core in use draws at least, wherever. */
-  wattsPerCoreMin: number;
+  rates: Rates;
 };
 
-export const singlesOf = (input: StrategyInput): Singles => ({
-  input,
-  done: new Set(input.fixed),
-  known: input.world.vms.map(() => undefined),
-  state: new Uint8Array(input.world.vms.length),
-  netMax: new Float64Array(input.world.vms.length).fill(Number.NEGATIVE_INFINITY),
-  watching: input.world.hosts.map(() => new Set()),
-  wattsPerCoreMin: wattsPerCoreMin(input.world),
-});
-
-function wattsPerCoreMin(world: World): number {
-  let least = Number.POSITIVE_INFINITY;
-  for (const host of knownHostIndexes(world)) {
-    const { power } = world.hosts[host] ?? {};
-    const cores = world.capacity[host * RESOURCES + CPU] ?? 0;
-    for (let tenth = 0; tenth < 10; tenth++) {
-      const step = (wattsAt(power, (tenth + 1) / 10) ?? 0) - (wattsAt(power, tenth / 10) ?? 0);
-      least = Math.min(least, cores > 0 ? (10 * step) / cores : 0);
-    }
-  }
-  return Number.isFinite(least) ? least : 0;
+/** Nothing is weighed yet: every VM is entered with what its traffic and its host could save at most. */
+export function singlesOf(input: StrategyInput, talking: readonly number[]): Singles {
+  const { vms, hosts } = input.world;
+  const singles: Singles = {
+    input,
+    done: new Set(input.fixed),
+    known: vms.map(() => undefined),
+    version: new Uint32Array(vms.length),
+    queue: [],
+    watching: hosts.map(() => new Set()),
+    rates: ratesOf(input),
+  };
+  for (const vm of talking) startAnew(singles, vm);
+  return singles;
 }
 
 /** The VM with the mates that hard rules keep on its host; null: one of them may not move, or has been moved. */
@@ -78,156 +73,164 @@ export function movableUnit({ input: { world }, done }: Pick<Singles, "input" | 
   return unit.every((member) => !done.has(member) && mayMove(world, member)) ? unit : null;
 }
 
-/** The move that brings most, paying or not; of two that bring the same, that of the first VM. null: there is none. */
-export function bestSingle(singles: Singles, talking: readonly number[]): Weighed | null {
-  const { known, netMax, state } = singles;
-  for (const vm of talking) if (state[vm] === UNKNOWN) lookAt(singles, vm);
-  let best = bestExact(singles, talking);
-  for (const vm of openAbove(singles, talking, best.net)) {
-    if ((netMax[vm] ?? best.net) < best.net) break;
-    weighAll(singles, vm, best.net);
-    if (state[vm] === EXACT) best = bestExact(singles, best.vm === -1 ? [vm] : [best.vm, vm]);
+/**
+ * The move that brings most, paying or not; of two that bring the same, that of the first VM. null: there is none. Where the
+ * budget ends before it is known: the best that is.
+ */
+export function bestSingle(singles: Singles): Weighed | null {
+  const { input, known, queue, version } = singles;
+  for (let top = pop(queue); top !== undefined; top = pop(queue)) {
+    const { vm } = top;
+    if (top.version !== version[vm]) continue;
+    if (top.isExact || input.isSpent(0)) {
+      push(queue, top);
+      return top.isExact ? (known[vm]?.best ?? null) : bestKnown(singles);
+    }
+    const it = known[vm];
+    if (it !== undefined) lookCloser(singles, vm, it, queue[0]?.netMax ?? Number.NEGATIVE_INFINITY);
   }
-  return known[best.vm]?.best ?? null;
+  return null;
 }
 
-/** -1: none of these is known exactly. */
-function bestExact({ netMax, state }: Singles, vms: readonly number[]): { vm: number; net: number } {
-  const best = { vm: -1, net: Number.NEGATIVE_INFINITY };
-  for (const vm of vms) {
-    const net = netMax[vm] ?? best.net;
-    if (state[vm] === EXACT && (net > best.net || (net === best.net && vm < best.vm))) Object.assign(best, { vm, net });
+function bestKnown({ queue, known, version }: Singles): Weighed | null {
+  const exact = queue.filter(({ vm, isExact, version: of }) => isExact && of === version[vm]);
+  const [first] = exact.sort((a, b) => b.netMax - a.netMax || a.vm - b.vm);
+  return first === undefined ? null : (known[first.vm]?.best ?? null);
+}
+
+/** One step: its near hosts are found, or weighed as far as they could bring as much as the floor, or the best of them is costed. */
+function lookCloser(singles: Singles, vm: number, it: Known, floor: number): void {
+  const { input } = singles;
+  if (it.nearer === null) {
+    input.isSpent(1);
+    it.nearer = nearerHosts(input.world, it.unit);
+    it.beyond = beyondOf(singles, it);
+  } else if (it.beyond >= Math.max(netOf(it.gross[0]), netOf(it.best))) weighNearest(singles, vm, it, floor);
+  else {
+    const next = it.gross.shift();
+    if (next !== undefined) it.best = better(it.best, withCosts(next, input.roughCostOf));
+    it.costed += 1;
   }
-  return best;
+  const net = netOf(it.best);
+  const open = it.costed >= HOSTS_COSTED_MAX ? Number.NEGATIVE_INFINITY : Math.max(netOf(it.gross[0]), it.beyond);
+  enter(singles, vm, Math.max(net, open), net >= open);
 }
 
-/** VMs whose best is not known and could be better than that, those first that could bring most. */
-function openAbove({ netMax, state }: Singles, talking: readonly number[], floor: number): number[] {
-  const net = (vm: number): number => netMax[vm] ?? Number.NEGATIVE_INFINITY;
-  return talking.filter((vm) => state[vm] === BOUNDED && net(vm) >= floor).sort((a, b) => net(b) - net(a) || a - b);
+const netOf = (one: Weighed | null | undefined): number => one?.gain.net ?? Number.NEGATIVE_INFINITY;
+
+/** What is known of the VM now. What can bring nothing at all is not entered. */
+function enter({ queue, version }: Singles, vm: number, netMax: number, isExact: boolean): void {
+  const now = (version[vm] ?? 0) + 1;
+  version[vm] = now;
+  if (netMax > Number.NEGATIVE_INFINITY) push(queue, { vm, netMax, isExact, version: now });
 }
 
-/** What a move to the host may bring over the horizon, before what the migration costs. */
+/** What a move may bring over the horizon, before what the migration costs. */
 function netMaxAt({ world }: StrategyInput, relief: number, crossingSaved: number): number {
   const perHour = trafficPrice(world.parameters, crossingSaved) + relief + SLACK;
   return (perHour * world.parameters.horizonMs) / HOUR_MS;
 }
 
-const NOWHERE: Nearer = { hosts: [], crossingSaved: [] };
-
-function lookAt(singles: Singles, vm: number): void {
-  const { input, known } = singles;
-  const unit = movableUnit(singles, vm);
-  const isSpent = unit === null || input.isSpent(input.world.hosts.length / DISTANCES_PER_EVALUATION);
-  const nearer = isSpent ? NOWHERE : nearerHosts(input.world, unit);
-  known[vm] = { unit: isSpent ? null : unit, nearer, reliefMax: 0, best: null };
-  boundAnew(singles, vm);
+/** No host that was not asked yet brings more. */
+function beyondOf({ input }: Singles, { nearer, asked, fitting, reliefMax }: Known): number {
+  const next = fitting < HOSTS_WEIGHED_MAX ? nearer?.crossingSaved[asked] : undefined;
+  return next === undefined ? Number.NEGATIVE_INFINITY : netMaxAt(input, reliefMax, next);
 }
 
-/** After a change where it is, or where it was weighed. */
-function boundAnew({ input, known, netMax, state, wattsPerCoreMin: perCore }: Singles, vm: number): void {
-  const it = known[vm];
-  const [nearest] = it?.nearer.crossingSaved ?? [];
-  netMax[vm] = Number.NEGATIVE_INFINITY;
-  state[vm] = EXACT;
-  if (it === undefined || it.unit === null || nearest === undefined) return;
-  it.reliefMax = reliefMax(input, perCore, it.unit);
-  it.best = null;
-  netMax[vm] = netMaxAt(input, it.reliefMax, nearest);
-  state[vm] = BOUNDED;
-}
-
-/**
- * An hour: what the source costs less without the unit, less the watts that it draws wherever it goes. Soft rules may gain at a
- * destination what no source can tell: then there is no bound.
- */
-function reliefMax({ world, counted, means }: StrategyInput, perCore: number, unit: readonly number[]): number {
-  const from = world.hostOf[unit[0] ?? 0] ?? 0;
-  const { groups } = world;
-  if (unit.some((vm) => groups.ofVm[vm]?.some((group) => groups.groups[group]?.hard === false)))
-    return Number.POSITIVE_INFINITY;
-  // Evenness may gain at both ends.
-  if (counted.imbalance) return Number.POSITIVE_INFINITY;
-  const weights = weightsOf(world.parameters);
-  const before = totalOf(hostRate(world, from, counted, means, weights));
-  for (const vm of unit) depart(world, vm, from);
-  const after = totalOf(hostRate(world, from, counted, means, weights));
-  for (const vm of unit) arrive(world, vm, from);
-  const cores = unit.reduce((sum, vm) => sum + (world.demand[vm * RESOURCES + CPU] ?? 0), 0);
-  return before - after - (world.parameters.prices.energyPerKwh * perCore * cores) / WATTS_PER_KW;
-}
-
-/** Weighs the VM's unit at the nearest hosts that could bring as much as the floor. */
-function weighAll(singles: Singles, vm: number, floor: number): void {
-  const { input, known, netMax, state } = singles;
-  const it = known[vm];
-  if (it === undefined) return;
-  const { gross, beyond } = grossAt(singles, vm, it, floor);
-  const promising = gross.filter(({ gain }) => gain.net >= floor).sort((a, b) => b.gain.net - a.gain.net);
-  const others = gross.reduce((most, { gain }) => (gain.net < floor ? Math.max(most, gain.net) : most), beyond);
-  it.best = bestCosted(input, promising);
-  const net = it.best?.gain.net ?? Number.NEGATIVE_INFINITY;
-  state[vm] = net >= others ? EXACT : BOUNDED;
-  netMax[vm] = Math.max(net, others);
-}
-
-/** What it would bring on each of these hosts, before its migrations cost anything; `beyond`: no other brings more. */
-function grossAt(
-  { input, watching }: Singles,
-  vm: number,
-  { unit, nearer, reliefMax: relief }: Known,
-  floor: number,
-): { gross: Weighed[]; beyond: number } {
-  const gross: Weighed[] = [];
-  for (const [index, host] of nearer.hosts.entries()) {
-    if (gross.length >= HOSTS_WEIGHED_MAX || input.isSpent(0)) break;
-    const most = netMaxAt(input, relief, nearer.crossingSaved[index] ?? 0);
-    if (most < floor) return { gross, beyond: most };
+/** Weighs the unit at its nearest hosts, as long as the next could bring as much as the floor. */
+function weighNearest(singles: Singles, vm: number, it: Known, floor: number): void {
+  const { input, watching } = singles;
+  const least = Math.max(floor, netOf(it.best));
+  while (it.beyond > Number.NEGATIVE_INFINITY && it.beyond >= Math.max(least, netOf(it.gross[0]))) {
+    if (input.isSpent(0)) return;
+    const host = it.nearer?.hosts[it.asked] ?? -1;
+    it.asked += 1;
     watching[host]?.add(vm);
-    const found = coolGross(input, unit ?? [], host);
-    if (found !== null) gross.push(found);
+    const found = coolGross(singles, it, host);
+    if (found !== null) {
+      it.fitting += 1;
+      const at = it.gross.findIndex(({ gain }) => gain.net < found.gain.net);
+      it.gross.splice(at < 0 ? it.gross.length : at, 0, found);
+    }
+    it.beyond = beyondOf(singles, it);
   }
-  return { gross, beyond: Number.NEGATIVE_INFINITY };
 }
 
 /** What the unit would bring there before its migrations cost anything; null: it does not fit, or the host would be hot. */
-function coolGross(input: StrategyInput, unit: readonly number[], to: number): Weighed | null {
+function coolGross({ input, rates }: Singles, { unit, reliefMax, sourceAfter }: Known, to: number): Weighed | null {
   const { world } = input;
-  if (unit.length === 1 && !fits(world, unit[0] ?? 0, to)) return null;
-  const moves = unit.map((vm) => ({ vm, to }));
-  return grossOf(input, moves, () => hotResource(world, to) === null);
+  const [vm = 0] = unit;
+  if (unit.length > 1 || reliefMax === Number.POSITIVE_INFINITY) {
+    if (unit.length === 1 && !fits(world, vm, to)) return null;
+    const moves = unit.map((member) => ({ vm: member, to }));
+    return grossOf(input, moves, () => hotResource(world, to) === null);
+  }
+  input.isSpent(1);
+  if (!fits(world, vm, to)) return null;
+  const from = world.hostOf[vm] ?? 0;
+  const before = rates.now(from) + rates.now(to) + trafficRate(world, unit);
+  // The source is known without it: only the destination is asked, with the VM on both.
+  arrive(world, vm, to);
+  const after = hotResource(world, to) === null ? sourceAfter + rates.fresh(to) + trafficRate(world, unit) : null;
+  depart(world, vm, to);
+  world.hostOf[vm] = from;
+  if (after === null) return null;
+  const gain = gainOf(before, after, 0, { bundle: 1, mandatory: false }, world.parameters);
+  return { moves: [{ vm, to }], gain };
 }
 
-/** `gross`: what brings most before its cost first. */
-function bestCosted(input: StrategyInput, gross: readonly Weighed[]): Weighed | null {
-  let best: Weighed | null = null;
-  for (const one of gross.slice(0, HOSTS_COSTED_MAX)) {
-    if (best !== null && one.gain.net <= best.gain.net) return best;
-    best = better(best, withCosts(one, input.roughCostOf));
-  }
-  return best;
+const NOTHING_WEIGHED = { asked: 0, fitting: 0, costed: 0, best: null };
+
+/** Nothing is known of it any more: it may have moved, or a peer of it, or what moves with it. */
+function startAnew(singles: Singles, vm: number): void {
+  const { input, known } = singles;
+  const unit = movableUnit(singles, vm);
+  known[vm] = undefined;
+  enter(singles, vm, Number.NEGATIVE_INFINITY, false);
+  if (unit === null) return;
+  const { reliefMax, sourceAfter } = reliefOf(input, singles.rates, unit);
+  const it: Known = { unit, reliefMax, sourceAfter, nearer: null, beyond: 0, ...NOTHING_WEIGHED, gross: [] };
+  it.beyond = netMaxAt(input, reliefMax, crossing(input.world, unit));
+  known[vm] = it;
+  enter(singles, vm, it.beyond, false);
+}
+
+/** Where it is, or where it was weighed, something has changed; the hosts near its peers are the same. */
+function weighAnew(singles: Singles, vm: number, isSource: boolean): void {
+  const it = singles.known[vm];
+  if (it === undefined) return;
+  if (isSource) Object.assign(it, reliefOf(singles.input, singles.rates, it.unit));
+  Object.assign(it, NOTHING_WEIGHED, { gross: [] });
+  it.beyond =
+    it.nearer === null
+      ? netMaxAt(singles.input, it.reliefMax, crossing(singles.input.world, it.unit))
+      : beyondOf(singles, it);
+  enter(singles, vm, it.beyond, false);
 }
 
 /** Makes moves, and forgets what was known of VMs on which they bear. */
 export function makeMoves(singles: Singles, moves: readonly BundleMove[]): void {
-  const { done, known, state, watching } = singles;
   const { world } = singles.input;
   const touched = new Set(moves.flatMap(({ vm, to }) => [world.hostOf[vm] ?? 0, to]));
+  const lost = new Set<number>();
   for (const { vm, to } of moves) {
     place(world, vm, to);
-    done.add(vm);
-    state[vm] = UNKNOWN;
-    for (const peer of world.peers[vm] ?? []) state[peer.vm] = UNKNOWN;
+    singles.done.add(vm);
+    lost.add(vm);
+    for (const peer of world.peers[vm] ?? []) lost.add(peer.vm);
   }
-  const again = (vm: number): void => {
-    if (state[vm] !== UNKNOWN) boundAnew(singles, vm);
-  };
-  for (const host of touched) {
-    // Which VMs move with one of them may have changed too. What follows takes VMs off the host and puts them back.
-    const here = [...(world.vmsOn[host] ?? [])];
-    for (const vm of here) if ((known[vm]?.unit?.length ?? 1) > 1) state[vm] = UNKNOWN;
-    here.forEach(again);
-    watching[host]?.forEach(again);
-    watching[host]?.clear();
-  }
+  for (const host of touched) singles.rates.forget(host);
+  for (const host of touched) forgetAt(singles, host, lost);
+  for (const vm of lost) startAnew(singles, vm);
+}
+
+/** Of the VMs on the host, and those weighed there: nothing is known of those that are lost, or move with one of them. */
+function forgetAt(singles: Singles, host: number, lost: Set<number>): void {
+  const { known, watching, input } = singles;
+  // What follows takes VMs off the host and puts them back.
+  const here = [...(input.world.vmsOn[host] ?? [])].filter((vm) => known[vm] !== undefined);
+  for (const vm of here) if ((known[vm]?.unit.length ?? 1) > 1) lost.add(vm);
+  for (const vm of here) if (!lost.has(vm)) weighAnew(singles, vm, true);
+  for (const vm of watching[host] ?? []) if (!lost.has(vm)) weighAnew(singles, vm, false);
+  watching[host]?.clear();
 }

@@ -6,7 +6,7 @@ import type { Strategy, StrategyAnswer } from "../strategy.ts";
 import { survives } from "../survivability.ts";
 import { hostAt, hostOfVm, knownHostIndexes, place, vmAt, type World } from "../world.ts";
 import { movableUnit, type Repairs, repairRules } from "./repair.ts";
-import { makeRoom, shortageOf } from "./room.ts";
+import { makeRoom, type Shortage } from "./room.ts";
 
 export const spread: Strategy = {
   name: "spread",
@@ -18,10 +18,10 @@ export const spread: Strategy = {
     const repairs: Repairs = { input, answer, moved: new Set(input.fixed), bundle: 0 };
     repairRules(repairs);
     easeSoftRules(repairs);
-    makeRoom(repairs);
+    const shortage = makeRoom(repairs);
     const failures = input.world.parameters.hostFailuresTolerated;
-    if (failures > 0) answer.seen.push(failuresSeen(input.world, failures));
-    if (answer.proposals.length === 0) answer.idle = idleOf(input.world);
+    if (failures > 0) answer.seen.push(failuresSeen(shortage, failures));
+    if (answer.proposals.length === 0) answer.idle = idleOf(input.world, shortage);
     return answer;
   },
 };
@@ -62,16 +62,19 @@ function easeSoftRules(repairs: Repairs): void {
 function bestForSoft(repairs: Repairs): Weighed | null {
   const { input } = repairs;
   const { world } = input;
-  const failures = world.parameters.hostFailuresTolerated;
-  const survived = failures > 0 && survives(world, failures);
   const broken = world.groups.groups.filter((it, group) => !it.hard && isGroupBroken(world, group));
   const vms = [...new Set(broken.flatMap(({ members }) => members))].sort((a, b) => a - b);
+  if (vms.length === 0) return null;
+  const failures = world.parameters.hostFailuresTolerated;
+  const hosts = knownHostIndexes(world);
+  const survived = failures > 0 && survives(world, failures);
   let best: Weighed | null = null;
   for (const vm of vms) {
     const unit = movableUnit(repairs, vm);
     if (unit === null) continue;
-    for (const to of knownHostIndexes(world)) {
-      if (input.isSpent(1)) return best;
+    for (const to of hosts) {
+      // Whether failures are survived then costs as much as weighing each VM once.
+      if (input.isSpent(survived ? world.vms.length : 1)) return best;
       const moves = unit.map((member) => ({ vm: member, to }));
       best = better(
         best,
@@ -82,24 +85,29 @@ function bestForSoft(repairs: Repairs): Weighed | null {
   return best;
 }
 
-function failuresSeen(world: World, failures: number): string {
-  const { cases } = shortageOf(world);
+const unaskedOf = ({ asked, unasked }: Shortage): string =>
+  `${asked} of ${counted(asked + unasked, "failure")} were tried before evaluationsMax was spent: what the others would leave is not known`;
+
+function failuresSeen(shortage: Shortage, failures: number): string {
+  if (shortage.unasked > 0) return `${unaskedOf(shortage)}.`;
+  const { cases } = shortage;
   const hosts = counted(failures, "host");
   return cases === 0
     ? `Any 1 host${failures === 1 ? "" : `, and the ${hosts} with the most committed memory,`} may fail once the plan is done.`
     : `${counted(cases, "failure")} of up to ${hosts} would leave a VM without a place even then.`;
 }
 
-function idleOf(world: World): string {
+function idleOf(world: World, shortage: Shortage): string {
   const { groups } = world.groups;
   const broken = groups.filter((_, group) => isGroupBroken(world, group)).length;
   const { hostFailuresTolerated } = world.parameters;
-  const { cases } = shortageOf(world);
+  const { cases } = shortage;
   const rules =
     broken === 0
       ? `all ${counted(groups.length, "placement rule")} hold`
       : `${broken} of ${counted(groups.length, "placement rule")} do not hold, and no move that is possible and pays helps`;
   if (hostFailuresTolerated === 0) return rules;
+  if (shortage.unasked > 0) return `${rules}; ${unaskedOf(shortage)}`;
   return cases === 0
     ? `${rules}, and ${counted(hostFailuresTolerated, "host")} may fail`
     : `${rules}; ${counted(cases, "failure")} would leave a VM without a place, and no move helps`;

@@ -1,13 +1,13 @@
 // What is known and told of VMs that talk to each other: where they would be nearer, and what keeps them from there.
 import { hotResource, placeBundle, tooHot, unitOf } from "../bundles.ts";
-import { arrivalRejections, stayingReasons } from "../constraints.ts";
+import { arrivalRejections, fits, stayingReasons } from "../constraints.ts";
 import { listed, percent, rate } from "../format.ts";
-import { crossing, distance, trafficPrice } from "../score.ts";
+import { distance, trafficPrice } from "../score.ts";
 import { sitesOf } from "../sites.ts";
 import type { StrategyAnswer, StrategyInput } from "../strategy.ts";
 import type { Rejection } from "../types.ts";
 import { HOUR_MS } from "../../units.ts";
-import { CPU, hostAt, hostOfVm, place, ratioOf, vmAt, type World } from "../world.ts";
+import { arrive, CPU, depart, hostAt, hostOfVm, place, ratioOf, vmAt, type World } from "../world.ts";
 
 /** So many hosts are told one by one. */
 const HOSTS_TOLD_MAX = 3;
@@ -67,15 +67,19 @@ function nearestSites(world: World, crossingAt: (distanceTo: (peerHost: number) 
 
 /**
  * Of these VMs those whose traffic alone would be worth a move over the horizon, and that cannot get nearer to any peer; of
- * many those that would save most. VMs on hosts of unknown load take no part.
+ * many those that would save most. VMs on hosts of unknown load take no part. `nearerOf`: what is known of a VM already.
  */
-export function stuckOf(input: StrategyInput, vms: readonly number[]): StrategyAnswer["stuck"] {
+export function stuckOf(
+  input: StrategyInput,
+  vms: readonly number[],
+  nearerOf: (vm: number) => Nearer | null,
+): StrategyAnswer["stuck"] {
   const { world } = input;
   const wanting = vms
     .filter((vm) => world.unknown[world.hostOf[vm] ?? 0] === null)
-    .map((vm) => ({ vm, ...nearerHosts(world, unitOf(world, vm)) }))
+    .map((vm) => ({ vm, ...worthwhile(world, nearerOf(vm) ?? nearerHosts(world, unitOf(world, vm))) }))
     .filter(({ hosts }) => hosts.length > 0)
-    .sort((a, b) => (b.crossingSaved[0] ?? 0) - (a.crossingSaved[0] ?? 0) || a.vm - b.vm)
+    .sort((a, b) => b.saved - a.saved || a.vm - b.vm)
     .slice(0, VMS_ASKED_MAX);
   const stuck: StrategyAnswer["stuck"] = [];
   for (const { vm, hosts } of wanting) {
@@ -86,31 +90,35 @@ export function stuckOf(input: StrategyInput, vms: readonly number[]): StrategyA
   return stuck.sort((a, b) => a.vm - b.vm);
 }
 
-/** What keeps a VM from all of these hosts where it would be worth a move; empty: nothing hard does. */
+/** The hosts where the traffic that no longer crosses hosts would save enough over the horizon. */
+function worthwhile({ parameters }: World, { hosts, crossingSaved }: Nearer): { hosts: number[]; saved: number } {
+  const isWorth = (saved: number): boolean =>
+    (trafficPrice(parameters, saved) * parameters.horizonMs) / HOUR_MS > parameters.netGainMin;
+  return { hosts: hosts.filter((_, index) => isWorth(crossingSaved[index] ?? 0)), saved: crossingSaved[0] ?? 0 };
+}
+
+/** What keeps a VM from all of these hosts; empty: nothing hard does. */
 function whatKeeps(input: StrategyInput, vm: number, hosts: readonly number[]): Rejection[] {
   const { world } = input;
   const unit = unitOf(world, vm);
-  const nearer = hosts.filter((to) => worthOf(world, unit, to) > world.parameters.netGainMin);
-  if (nearer.length === 0) return [];
   const staying = unit.flatMap((member) => stayingReasons(world, member));
   if (staying.length > 0) return staying;
-  const objections: Rejection[][] = [];
-  for (const to of nearer) {
-    const against = objectionsTo(input, unit, to);
-    if (against.length === 0) return [];
-    objections.push(against);
-  }
-  return objections.slice(0, HOSTS_TOLD_MAX).flat();
+  // Where one host would take it nothing is told of the others, and mostly one would.
+  if (hosts.some((to) => wouldTake(input, unit, to))) return [];
+  return hosts.slice(0, HOSTS_TOLD_MAX).flatMap((to) => objectionsTo(input, unit, to));
 }
 
-/** What the traffic that no longer crosses hosts would save over the horizon. */
-function worthOf(world: World, unit: readonly number[], to: number): number {
-  const origins = unit.map((vm) => world.hostOf[vm] ?? 0);
-  const before = crossing(world, unit);
-  for (const vm of unit) place(world, vm, to);
-  const saved = before - crossing(world, unit);
-  unit.forEach((vm, index) => place(world, vm, origins[index] ?? 0));
-  return (trafficPrice(world.parameters, saved) * world.parameters.horizonMs) / HOUR_MS;
+const wouldTake = (input: StrategyInput, unit: readonly number[], to: number): boolean =>
+  unit.length === 1 ? takesOne(input, unit[0] ?? 0, to) : objectionsTo(input, unit, to).length === 0;
+
+function takesOne({ world, roughCostOf }: StrategyInput, vm: number, to: number): boolean {
+  if (!fits(world, vm, to)) return false;
+  const from = world.hostOf[vm] ?? 0;
+  arrive(world, vm, to);
+  const isCool = hotResource(world, to) === null;
+  depart(world, vm, to);
+  world.hostOf[vm] = from;
+  return isCool && roughCostOf(vm, to) !== null;
 }
 
 /** What stands against the host; empty: nothing hard does, it would only not pay. */

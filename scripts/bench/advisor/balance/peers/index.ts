@@ -1,7 +1,6 @@
 // Every peer, with the settings that it ships with and, where these move nothing in most clusters, with those that move most.
 import { cloudstack, cloudstackEager, cloudstackEagerCpu } from "./cloudstack.ts";
 import { pveBruteforce, pveBruteforceEager, pveTopsis, pveTopsisEager } from "./pve.ts";
-import type { Peer } from "./world.ts";
 import { watcher, watcherFullSearch } from "./watcher.ts";
 import { xenOrchestra, xenOrchestraPreventive } from "./xen-orchestra.ts";
 
@@ -18,6 +17,3 @@ export const peers = [
   xenOrchestra,
   xenOrchestraPreventive,
 ] as const;
-
-/** Those that run with what they ship with. */
-export const shipped: readonly Peer[] = [watcher, pveBruteforce, pveTopsis, cloudstack, xenOrchestra];

@@ -1,0 +1,54 @@
+// `npm run lab -- --faults`: real migrations, each with something that goes wrong.
+import type { Screen } from "../../demo/screen.ts";
+import { abortOf } from "../stage.ts";
+import type { FaultCase } from "./case.ts";
+import { report } from "./report.ts";
+import { faultCases, lanesFor, playFaults } from "./run.ts";
+import { createStage, type Stage } from "./stage.ts";
+
+const LOG_LINES = 40;
+
+/** The cases of these names, all of them when none is given. Throws with the names that there are. */
+export function chosenCases(names: readonly string[]): FaultCase[] {
+  const known = new Set(faultCases.map(({ name }) => name));
+  const strange = names.filter((name) => !known.has(name));
+  if (strange.length > 0) throw new Error(`there is no case ${strange.join(", ")}; there are ${[...known].join(", ")}`);
+  return faultCases.filter(({ name }) => names.length === 0 || names.includes(name));
+}
+
+function lastWords(stage: Stage): string {
+  const said = stage.lanes.flatMap(({ sites }) =>
+    sites.flatMap(({ hostId, agent }) => agent.log.map((line) => `${hostId} ${JSON.stringify(line)}`)),
+  );
+  return ["The agents' last words:", ...said.filter((line) => !line.includes('"level":"info"')).slice(-LOG_LINES)].join(
+    "\n",
+  );
+}
+
+/** Plays the cases and tells of them. Returns how many differ from what was expected. */
+export async function runFaults(
+  { stateDir, cases, screen }: { stateDir: string; cases: readonly FaultCase[]; screen: Screen },
+  signal: AbortSignal,
+): Promise<number> {
+  const { start, stop } = createStage();
+  const tell = (text: string): void => {
+    screen.event("stage", { text });
+    screen.lines([text]);
+  };
+  try {
+    const stage = await Promise.race([start(stateDir, lanesFor(cases), tell), abortOf(signal)]);
+    const told = {
+      begins: (name: string) => screen.note(`${name} begins`),
+      ends: (result: { name: string; ok: boolean; seen: string }) => {
+        screen.event("case", result);
+        screen.lines([`${result.ok ? "ok     " : "DIFFERS"} ${result.name}: ${result.seen}`]);
+      },
+    };
+    const played = await Promise.race([playFaults(stage, cases, told, signal), abortOf(signal)]);
+    const differing = report(screen, stage, played.results, played.kept);
+    if (differing > 0) console.error(lastWords(stage));
+    return differing;
+  } finally {
+    await stop();
+  }
+}

@@ -21,7 +21,7 @@ export type AgentProcess = {
   /** SIGSTOP and SIGCONT. */
   pause: () => void;
   resume: () => void;
-  /** SIGTERM, and SIGKILL to one that does not go. */
+  /** SIGTERM, and SIGKILL to one that does not go. It cannot be started any more. */
   stop: () => Promise<void>;
   usage: () => Usage;
 };
@@ -57,7 +57,6 @@ const added = (a: Usage, b: Usage | null): Usage => ({
   aliveMs: a.aliveMs + (b?.aliveMs ?? 0),
 });
 
-/** `isReady` tells the line with which the agent says that it runs. */
 function begin(file: string, configFile: string, onLine: (line: LogLine) => void): Life {
   const child = spawn(process.execPath, [file, "run", "--config", configFile], { stdio: ["ignore", "ignore", "pipe"] });
   const { pid, stderr } = child;
@@ -85,6 +84,7 @@ export function createAgentProcess(file: string, configFile: string): AgentProce
   const log: LogLine[] = [];
   let life: Life | null = null;
   let past = NOTHING;
+  let isOver = false;
 
   const end = async (signal: "SIGKILL" | "SIGTERM"): Promise<void> => {
     const ending = life;
@@ -100,6 +100,7 @@ export function createAgentProcess(file: string, configFile: string): AgentProce
   return {
     log,
     start: async () => {
+      if (isOver) throw new Error("the lab is ending: no agent is started any more");
       let ready = (): void => undefined;
       const isReady = new Promise<void>((resolve) => (ready = resolve));
       life = begin(file, configFile, (line) => {
@@ -115,7 +116,10 @@ export function createAgentProcess(file: string, configFile: string): AgentProce
     kill: () => end("SIGKILL"),
     pause: () => void life?.child.kill("SIGSTOP"),
     resume: () => void life?.child.kill("SIGCONT"),
-    stop: () => end("SIGTERM"),
+    stop: () => {
+      isOver = true;
+      return end("SIGTERM");
+    },
     usage: () => added(past, life === null ? null : usageOf(life)),
   };
 }

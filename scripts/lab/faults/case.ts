@@ -1,8 +1,11 @@
 // What a fault case is.
 import type { Play } from "./play.ts";
 
-/** `calm`: three quiet guests; `busy`: a quiet guest and one that dirties its memory faster than a slow link sends it. */
-export type LaneName = "calm" | "busy";
+/**
+ * `calm`: three quiet guests; `busy`: a quiet guest and one that dirties its memory faster than a slow link sends it; `rough`:
+ * a quiet guest whose agents and network are harmed.
+ */
+export type LaneName = "calm" | "busy" | "rough";
 
 export type FaultCase = {
   name: string;

@@ -30,13 +30,13 @@ export async function runFaults(
   { stateDir, cases, screen }: { stateDir: string; cases: readonly FaultCase[]; screen: Screen },
   signal: AbortSignal,
 ): Promise<number> {
-  const { start, stop } = createStage();
+  const { start, stop } = createStage(signal);
   const tell = (text: string): void => {
     screen.event("stage", { text });
     screen.lines([text]);
   };
   try {
-    const stage = await Promise.race([start(stateDir, lanesFor(cases), tell), abortOf(signal)]);
+    const stage = await start(stateDir, lanesFor(cases), tell);
     const told = {
       begins: (name: string) => screen.note(`${name} begins`),
       ends: (result: { name: string; ok: boolean; seen: string }) => {

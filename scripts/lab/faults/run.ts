@@ -39,6 +39,7 @@ const LANES: Record<LaneName, LaneSpec> = {
       },
     ],
   },
+  rough: { name: "rough", hostIds: ["lab-e", "lab-f"], vms: [quiet("lone")] },
 };
 
 /** The lanes that these cases need. */

@@ -10,6 +10,7 @@ import { startDev, type Dev } from "../../dev/server.ts";
 import { buildGuest, type Guest } from "../build-guest.ts";
 import { endGuests, serialFile, startGuest, type LabVm } from "../machine.ts";
 import { readSerial } from "../serial.ts";
+import { abortOf } from "../stage.ts";
 import type { LabGuest } from "./guests.ts";
 import { freePort } from "./proxy.ts";
 import { prepareSite, siteHost, type Site } from "./site.ts";
@@ -50,14 +51,21 @@ async function startEdge(stateDir: string, ends: Ends): Promise<Edge & { command
   const port = await freePort();
   const open = (): Promise<Dev> => startDev({ port, stateDir });
   let dev = await open();
-  ends.push(() => dev.stop());
+  let isOver = false;
+  ends.push(() => {
+    isOver = true;
+    return dev.stop();
+  });
   return {
     url: dev.url,
     api: createApi(dev.url, dev.adminToken),
     signingKey: readFileSync(path.join(stateDir, "command-signing-key"), "utf8").trim(),
     commandPublicKey: dev.commandPublicKey,
     stop: () => dev.stop(),
-    start: async () => void (dev = await open()),
+    start: async () => {
+      if (isOver) throw new Error("the lab is ending: the edge is not started any more");
+      dev = await open();
+    },
     runSchedule: () => dev.runSchedule(),
   };
 }
@@ -76,7 +84,7 @@ type Ground = {
   ends: Ends;
 };
 
-async function startLane(ground: Ground, { name, hostIds, vms }: LaneSpec): Promise<Lane> {
+async function startLane(ground: Ground, { name, hostIds, vms }: LaneSpec, signal: AbortSignal): Promise<Lane> {
   const { folder, guest, agentFile, edge, peerSecret, ends } = ground;
   const siteOf = async (hostId: string): Promise<Site> => {
     const own = path.join(folder, hostId);
@@ -92,13 +100,14 @@ async function startLane(ground: Ground, { name, hostIds, vms }: LaneSpec): Prom
   const sites: [Site, Site] = [await siteOf(hostIds[0]), await siteOf(hostIds[1])];
   const guests = await Promise.all(vms.map((vm) => bootGuest(guest, sites[0], vm)));
   ends.push(async () => guests.forEach(({ line }) => line.close()));
-  await Promise.all(guests.map(({ line }) => line.waitFor("FILLED", BOOT_MS_MAX)));
+  const up = Promise.all(guests.map(({ line }) => line.waitFor("FILLED", BOOT_MS_MAX)));
+  await Promise.race([up, abortOf(signal)]);
   await Promise.all(sites.map(({ agent }) => agent.start()));
   return { name, sites, guests };
 }
 
 /** `tell` hears what is being done, in words for people. What was started before a failure is ended by `stop` as well. */
-export function createStage(): {
+export function createStage(signal: AbortSignal): {
   start: (stateDir: string, specs: readonly LaneSpec[], tell: (text: string) => void) => Promise<Stage>;
   stop: () => Promise<void>;
 } {
@@ -118,8 +127,17 @@ export function createStage(): {
     const ground = { folder, guest, agentFile, edge, peerSecret: randomBytes(24).toString("base64url"), ends };
     const vms = specs.reduce((sum, spec) => sum + spec.vms.length, 0);
     tell(`${vms} guests boot, and ${specs.length * 2} agents start`);
-    const lanes = await Promise.all(specs.map((spec) => startLane(ground, spec)));
-    return { edge, lanes, stop };
+    signal.throwIfAborted();
+    // All of them are waited for, also after a failure: what is started later than `stop` would never be ended.
+    const lanes = await Promise.allSettled(specs.map((spec) => startLane(ground, spec, signal)));
+    return {
+      edge,
+      lanes: lanes.map((lane) => {
+        if (lane.status === "rejected") throw lane.reason;
+        return lane.value;
+      }),
+      stop,
+    };
   };
   return { start, stop };
 }

@@ -5,26 +5,27 @@ import { MIB } from "../../../../worker/model/units.ts";
 import { readDescriptor } from "../../../agent/qmp/descriptor.ts";
 import { findProcess, killAndProve } from "../../../agent/qmp/process.ts";
 import { arrived, type FaultCase } from "../case.ts";
-import { guestOf, midCopy, outcome, setOut, type Moving, type Play } from "../play.ts";
+import { guestOf, midCopy, onlyRun, outcome, setOut, until, type Moving, type Play } from "../play.ts";
 
 /** Slow enough for a copy to be caught in its middle. */
-const SLOW: Partial<PlanParameters> = { mechanisms: ["pre-copy"], bandwidthBytesPerSecondMax: 8 * MIB };
+const SLOW: Partial<PlanParameters> = { mechanisms: ["pre-copy"], bandwidthBytesPerSecondMax: 12 * MIB };
 const BEGUN_BYTES = 4 * MIB;
 const KILL_MS_MAX = 10_000;
 const DOWN_MS = 1500;
-/** Longer than a question to a peer waits for its answer. */
-const FROZEN_MS = 6000;
+/** After the switch-over has begun: so long the guest waits for an agent that does not answer. */
+const FROZEN_MS = 2500;
+const SWITCH_MS_MAX = 60_000;
 const BEATS_WITHOUT_EDGE = 50;
 const BEATS_MS_MAX = 60_000;
 
-async function caught(play: Play, guest: string, stated = SLOW): Promise<Moving & { migrationId: string }> {
-  const moving = await setOut(play, [guestOf(play.lane, guest)], stated);
+async function caught(play: Play, guest: string): Promise<Moving & { migrationId: string }> {
+  const moving = await setOut(play, [guestOf(play.lane, guest)], SLOW);
   const { migrationId } = await midCopy(play, moving, BEGUN_BYTES);
   return { ...moving, migrationId };
 }
 
 async function killDestination(play: Play): Promise<string> {
-  const moving = await caught(play, "calm-1");
+  const moving = await caught(play, "steady");
   for (const uuid of moving.journeys.keys()) {
     const known = readDescriptor(moving.to.host.directory, uuid);
     const id = known === null ? null : await findProcess(known);
@@ -35,7 +36,7 @@ async function killDestination(play: Play): Promise<string> {
 }
 
 async function restartSourceAgent(play: Play): Promise<string> {
-  const moving = await caught(play, "steady");
+  const moving = await caught(play, "lone");
   const { agent } = moving.from;
   await agent.kill();
   await sleep(DOWN_MS);
@@ -47,16 +48,26 @@ async function restartSourceAgent(play: Play): Promise<string> {
   return `taken up again ${taken.length} time; ${said}`;
 }
 
+/** Frozen in mid-copy, and still frozen when the source asks for the guest to be let run. */
 async function freezeDestinationAgent(play: Play): Promise<string> {
-  const moving = await caught(play, "steady", { ...SLOW, bandwidthBytesPerSecondMax: 16 * MIB });
+  const moving = await caught(play, "lone");
   const { agent } = moving.to;
   agent.pause();
   try {
+    await until(
+      play,
+      SWITCH_MS_MAX,
+      () => "the source has not stopped",
+      async () => ((await onlyRun(play, moving)).state === "switching" ? true : null),
+    );
     await sleep(FROZEN_MS);
   } finally {
     agent.resume();
   }
-  return outcome(play, moving);
+  const said = await outcome(play, moving);
+  const [journey] = moving.journeys.values();
+  const waitedMs = (await journey?.settle())?.blackoutMs ?? 0;
+  return `the guest ${waitedMs >= FROZEN_MS ? "waited" : "did not wait"} for it; ${said}`;
 }
 
 async function stopEdge(play: Play): Promise<string> {
@@ -76,34 +87,34 @@ async function stopEdge(play: Play): Promise<string> {
 export const deathCases: FaultCase[] = [
   {
     name: "cancelled",
-    lane: "calm",
+    lane: "busy",
     what: "cancelled in mid-copy",
     expected: "pre-copy cancelled, guest at source, unbroken",
     run: async (play) => {
-      const moving = await caught(play, "calm-1");
+      const moving = await caught(play, "steady");
       await play.edge.api.cancel(moving.migrationId, "called off by the lab");
       return outcome(play, moving);
     },
   },
   {
     name: "destination-killed",
-    lane: "calm",
+    lane: "busy",
     what: "the destination's QEMU is killed in mid-copy",
     expected: "pre-copy failed (hypervisor), guest at source, unbroken",
     run: killDestination,
   },
   {
     name: "agent-restarted",
-    lane: "busy",
+    lane: "rough",
     what: "the source's agent is killed in mid-copy and started again",
     expected: `taken up again 1 time; ${arrived("pre-copy")}`,
     run: restartSourceAgent,
   },
   {
     name: "agent-frozen",
-    lane: "busy",
-    what: "the destination's agent is frozen for 6 s, over the switch-over",
-    expected: arrived("pre-copy"),
+    lane: "rough",
+    what: "the destination's agent is frozen in mid-copy and until 2.5 s after the guest has stopped",
+    expected: `the guest waited for it; ${arrived("pre-copy")}`,
     run: freezeDestinationAgent,
   },
   {

@@ -44,7 +44,7 @@ async function harshNetwork(play: Play): Promise<string> {
   const { lane, random } = play;
   for (const { proxy } of lane.sites) proxy.set({ ...HARSH, random });
   try {
-    const said = await outcome(play, await setOut(play, [guestOf(lane, "steady")], COPY));
+    const said = await outcome(play, await setOut(play, [guestOf(lane, "lone")], COPY));
     const counts = lane.sites.map(({ proxy }) => proxy.counts());
     const happened = (["dropped", "delayed", "cut"] as const).filter((each) => counts.some((count) => count[each] > 0));
     return `${happened.join(", ")}; ${said}`;
@@ -70,7 +70,7 @@ export const severalCases: FaultCase[] = [
   },
   {
     name: "harsh-network",
-    lane: "busy",
+    lane: "rough",
     what: "answers of the edge are dropped and delayed, connections cut, for both agents",
     expected: `dropped, delayed, cut; ${arrived("pre-copy")}`,
     run: harshNetwork,

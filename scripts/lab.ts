@@ -52,7 +52,8 @@ async function main(): Promise<number> {
 }
 
 async function faults(values: { case: string[]; state: string }, screen: Screen, signal: AbortSignal): Promise<number> {
-  const { chosenCases, runFaults } = await import("./lab/faults/main.ts");
+  const { chosenCases } = await import("./lab/faults/run.ts");
+  const { runFaults } = await import("./lab/faults/main.ts");
   const cases = chosenCases(values.case);
   try {
     return (await runFaults({ stateDir: values.state, cases, screen }, signal)) === 0 ? 0 : 1;

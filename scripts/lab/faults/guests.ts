@@ -56,9 +56,14 @@ async function processesLeft(uuid: string, sites: readonly Site[]): Promise<numb
   }
 }
 
-async function whereItCounts(source: SerialReader, destination: SerialReader): Promise<Arrival["place"]> {
+/** Where the guest counts on from now. Nowhere: on neither line within `timeoutMs`. */
+export async function whereItCounts(
+  source: Pick<SerialReader, "beats">,
+  destination: Pick<SerialReader, "beats">,
+  timeoutMs = BEATS_MS_MAX,
+): Promise<Arrival["place"]> {
   const [before, there] = [source.beats.length, destination.beats.length];
-  for (const end = Date.now() + BEATS_MS_MAX; ; await sleep(POLL_MS)) {
+  for (const end = Date.now() + timeoutMs; ; await sleep(POLL_MS)) {
     const here = source.beats.length - before;
     const far = destination.beats.length - there;
     if (here > 0 && far > 0) return "both";

@@ -3,18 +3,10 @@ import type { Screen } from "../../demo/screen.ts";
 import { abortOf } from "../stage.ts";
 import type { FaultCase } from "./case.ts";
 import { report } from "./report.ts";
-import { faultCases, lanesFor, playFaults } from "./run.ts";
+import { lanesFor, playFaults } from "./run.ts";
 import { createStage, type Stage } from "./stage.ts";
 
 const LOG_LINES = 40;
-
-/** The cases of these names, all of them when none is given. Throws with the names that there are. */
-export function chosenCases(names: readonly string[]): FaultCase[] {
-  const known = new Set(faultCases.map(({ name }) => name));
-  const strange = names.filter((name) => !known.has(name));
-  if (strange.length > 0) throw new Error(`there is no case ${strange.join(", ")}; there are ${[...known].join(", ")}`);
-  return faultCases.filter(({ name }) => names.length === 0 || names.includes(name));
-}
 
 function lastWords(stage: Stage): string {
   const said = stage.lanes.flatMap(({ sites }) =>

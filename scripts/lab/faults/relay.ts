@@ -5,7 +5,7 @@ import type { Site } from "./site.ts";
 
 const BY_WEBHOOK = 2;
 /** The other way is an answer to a heartbeat; without one within this time the delivery goes on alone, ms. */
-const OTHER_WAY_MS_MAX = 4000;
+const OTHER_WAY_MS_MAX = 20_000;
 const HEADERS = ["webhook-id", "webhook-timestamp", "webhook-signature"] as const;
 
 export type Delivery = {

@@ -17,6 +17,14 @@ const SEED = 1;
 /** In the order in which they play on their lanes: cases of several guests first, while all are on one host. */
 export const faultCases: readonly FaultCase[] = [...severalCases, ...mechanismCases, ...deathCases, ...commandCases];
 
+/** The cases of these names, all of them when none is given. Throws with the names that there are. */
+export function chosenCases(names: readonly string[]): FaultCase[] {
+  const known = new Set(faultCases.map(({ name }) => name));
+  const strange = names.filter((name) => !known.has(name));
+  if (strange.length > 0) throw new Error(`there is no case ${strange.join(", ")}; there are ${[...known].join(", ")}`);
+  return faultCases.filter(({ name }) => names.length === 0 || names.includes(name));
+}
+
 const quiet = (name: string): LabVm => ({
   name,
   memoryMib: 128,
@@ -108,6 +116,17 @@ async function playOne(one: FaultCase, play: Play): Promise<CaseResult> {
   return { name, what, expected, seen, ok: seen === expected, durationMs: Date.now() - began };
 }
 
+/** What a source told of its migration only after the edge had seen for itself that it was over. */
+function withLateOutcomes({ edge }: Stage, kept: readonly Kept[]): Promise<Kept[]> {
+  return Promise.all(
+    kept.map(async (one) => {
+      if (one.run.state !== "completed" || one.run.measured !== null) return one;
+      const runs = await edge.api.migrations(one.run.planId);
+      return { ...one, run: runs.find(({ migrationId }) => migrationId === one.run.migrationId) ?? one.run };
+    }),
+  );
+}
+
 /** Plays the cases on the stage. Returns their results in the order of the cases, and every migration that ended. */
 export async function playFaults(
   stage: Stage,
@@ -138,5 +157,5 @@ export async function playFaults(
     }),
   );
   for (const lane of stage.lanes) await playOn(lane, of(lane, true));
-  return { results: cases.flatMap(({ name }) => results.get(name) ?? []), kept };
+  return { results: cases.flatMap(({ name }) => results.get(name) ?? []), kept: await withLateOutcomes(stage, kept) };
 }

@@ -7,9 +7,15 @@ import { findProcess, killAndProve } from "../../../agent/qmp/process.ts";
 import { arrived, type FaultCase } from "../case.ts";
 import { guestOf, midCopy, onlyRun, outcome, setOut, until, type Moving, type Play } from "../play.ts";
 
-/** Slow enough for a copy to be caught in its middle. */
-const SLOW: Partial<PlanParameters> = { mechanisms: ["pre-copy"], bandwidthBytesPerSecondMax: 12 * MIB };
-const BEGUN_BYTES = 4 * MIB;
+const copyAt = (bytesPerSecond: number): Partial<PlanParameters> => ({
+  mechanisms: ["pre-copy"],
+  bandwidthBytesPerSecondMax: bytesPerSecond,
+});
+/** Slow enough for a copy to be caught in its middle, and to be still under way after that. */
+const SLOW = copyAt(10 * MIB);
+/** For a copy that does not come to its end. */
+const ENDLESS = copyAt(2 * MIB);
+const BEGUN_BYTES = MIB;
 const KILL_MS_MAX = 10_000;
 const DOWN_MS = 1500;
 /** After the switch-over has begun: so long the guest waits for an agent that does not answer. */
@@ -18,14 +24,14 @@ const SWITCH_MS_MAX = 60_000;
 const BEATS_WITHOUT_EDGE = 50;
 const BEATS_MS_MAX = 60_000;
 
-async function caught(play: Play, guest: string): Promise<Moving & { migrationId: string }> {
-  const moving = await setOut(play, [guestOf(play.lane, guest)], SLOW);
+async function caught(play: Play, guest: string, stated = SLOW): Promise<Moving & { migrationId: string }> {
+  const moving = await setOut(play, [guestOf(play.lane, guest)], stated);
   const { migrationId } = await midCopy(play, moving, BEGUN_BYTES);
   return { ...moving, migrationId };
 }
 
 async function killDestination(play: Play): Promise<string> {
-  const moving = await caught(play, "steady");
+  const moving = await caught(play, "steady", ENDLESS);
   for (const uuid of moving.journeys.keys()) {
     const known = readDescriptor(moving.to.host.directory, uuid);
     const id = known === null ? null : await findProcess(known);
@@ -91,7 +97,7 @@ export const deathCases: FaultCase[] = [
     what: "cancelled in mid-copy",
     expected: "pre-copy cancelled, guest at source, unbroken",
     run: async (play) => {
-      const moving = await caught(play, "steady");
+      const moving = await caught(play, "steady", ENDLESS);
       await play.edge.api.cancel(moving.migrationId, "called off by the lab");
       return outcome(play, moving);
     },

@@ -12,7 +12,7 @@ const TWO_AT_ONCE: Partial<PlanParameters> = {
   concurrencyIntoHost: AT_ONCE,
   concurrencyPerLink: AT_ONCE,
 };
-const HARSH = { delayMsMax: 200, lifeMsMax: 1500, dropRatio: 0.25 };
+const HARSH = { delayMsMax: 200, lifeMsMax: 4000, dropRatio: 0.25 };
 
 /** When the source's hypervisor took the migration, and when its guest stopped there: the time of copying. */
 async function copying({ edge }: Play, { migrationId }: MigrationRun): Promise<{ from: number; to: number }> {

@@ -6,15 +6,19 @@ import { report } from "./report.ts";
 import { lanesFor, playFaults } from "./run.ts";
 import { createStage, type Stage } from "./stage.ts";
 
-const LOG_LINES = 40;
+const LOG_LINES = 12;
 
-function lastWords(stage: Stage): string {
-  const said = stage.lanes.flatMap(({ sites }) =>
-    sites.flatMap(({ hostId, agent }) => agent.log.map((line) => `${hostId} ${JSON.stringify(line)}`)),
+/** What each agent has said of migrations that did not go as they should. */
+function lastWords({ lanes }: Stage): string {
+  const said = lanes.flatMap(({ sites }) =>
+    sites.flatMap(({ hostId, agent }) =>
+      agent.log
+        .filter(({ level, migrationId }) => level !== "info" && migrationId !== undefined)
+        .slice(-LOG_LINES)
+        .map((line) => `${hostId} ${JSON.stringify(line)}`),
+    ),
   );
-  return ["The agents' last words:", ...said.filter((line) => !line.includes('"level":"info"')).slice(-LOG_LINES)].join(
-    "\n",
-  );
+  return ["The agents' last words of migrations:", ...said].join("\n");
 }
 
 /** Plays the cases and tells of them. Returns how many differ from what was expected. */

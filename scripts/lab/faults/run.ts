@@ -29,7 +29,7 @@ const quiet = (name: string): LabVm => ({
   name,
   memoryMib: 128,
   vcpus: 1,
-  work: { filledMib: 32, nonzeroRatio: 1, workingSetMib: 4, pagesPerSecond: 200 },
+  work: { filledMib: 32, nonzeroRatio: 1, workingSetMib: 4, pagesPerSecond: 100 },
 });
 
 const LANES: Record<LaneName, LaneSpec> = {

@@ -14,7 +14,7 @@ const copyAt = (bytesPerSecond: number): Partial<PlanParameters> => ({
 /** Slow enough for a copy to be caught in its middle, and to be still under way after that. */
 const SLOW = copyAt(10 * MIB);
 /** For a copy that does not come to its end. */
-const ENDLESS = copyAt(2 * MIB);
+const ENDLESS = copyAt(4 * MIB);
 const BEGUN_BYTES = MIB;
 const KILL_MS_MAX = 10_000;
 const DOWN_MS = 1500;

@@ -11,7 +11,7 @@ two lab hosts; empties the first host by a plan, and compares what was predicted
 hypervisors' events and by the guests' own counters. Needs QEMU, gcc, cpio and apt on Linux for amd64, some 2.5 GiB of
 memory, two minutes, and no KVM. Everything it starts is ended, on Ctrl-C as well.
 
-  --faults     real migrations, each with something that goes wrong, on two pairs of lab hosts: case, expected, seen
+  --faults     real migrations, each with something that goes wrong, on three pairs of lab hosts: case, expected, seen
   --case NAME  only this fault case; may be given several times
   --json       JSON lines instead of text
   --state DIR  where the guest's kernel is kept once it was fetched (default .drover/)

@@ -12,7 +12,7 @@ const copyAt = (bytesPerSecond: number): Partial<PlanParameters> => ({
   bandwidthBytesPerSecondMax: bytesPerSecond,
 });
 /** Slow enough for a copy to be caught in its middle, and to be still under way after that. */
-const SLOW = copyAt(10 * MIB);
+const SLOW = copyAt(8 * MIB);
 /** For a copy that does not come to its end. */
 const ENDLESS = copyAt(4 * MIB);
 const BEGUN_BYTES = MIB;
@@ -64,7 +64,12 @@ async function freezeDestinationAgent(play: Play): Promise<string> {
       play,
       SWITCH_MS_MAX,
       () => "the source has not stopped",
-      async () => ((await onlyRun(play, moving)).state === "switching" ? true : null),
+      async () => {
+        const { state } = await onlyRun(play, moving);
+        if (state === "verifying" || state === "completed")
+          throw new Error("it was through before the agent was frozen");
+        return state === "switching" ? true : null;
+      },
     );
     await sleep(FROZEN_MS);
   } finally {

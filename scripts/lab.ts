@@ -1,21 +1,24 @@
 // `npm run lab`: Drover's main job on real QEMU guests, on this machine.
 import { parseArgs } from "node:util";
-import { createScreen } from "./demo/screen.ts";
+import { createScreen, type Screen } from "./demo/screen.ts";
 import { stopSignal } from "./dev/signals.ts";
 import { whyNoLab } from "./lab/build-guest.ts";
 
-const HELP = `Usage: npm run lab -- [--json] [--state DIR]
+const HELP = `Usage: npm run lab -- [--faults [--case NAME]...] [--json] [--state DIR]
 
 Starts three QEMU guests of different dirty rates on one lab host, Drover, and an agent with the qmp driver for each of
 two lab hosts; empties the first host by a plan, and compares what was predicted with what was measured, by the
 hypervisors' events and by the guests' own counters. Needs QEMU, gcc, cpio and apt on Linux for amd64, some 2.5 GiB of
 memory, two minutes, and no KVM. Everything it starts is ended, on Ctrl-C as well.
 
+  --faults     real migrations, each with something that goes wrong, on three pairs of lab hosts: case, expected, seen
+  --case NAME  only this fault case; may be given several times
   --json       JSON lines instead of text
   --state DIR  where the guest's kernel is kept once it was fetched (default .drover/)
   --help       this text
 
-Exit code 0: every guest was moved, and its counter went on without a gap or a repeat.
+Exit code 0: every guest was moved, and its counter went on without a gap or a repeat; with --faults: every case was seen
+as expected.
 `;
 
 /** As a shell says of a program that Ctrl-C has ended. */
@@ -27,6 +30,8 @@ const lastWords = (log: readonly string[]): string => ["The agents' last words:"
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      faults: { type: "boolean", default: false },
+      case: { type: "string", multiple: true, default: [] },
       json: { type: "boolean", default: false },
       state: { type: "string", default: ".drover" },
       help: { type: "boolean", default: false },
@@ -43,6 +48,22 @@ async function main(): Promise<number> {
   }
   const signal = stopSignal();
   const screen = createScreen(process.stdout, values.json, Date.now);
+  return values.faults ? faults(values, screen, signal) : tour(values.state, screen, signal);
+}
+
+async function faults(values: { case: string[]; state: string }, screen: Screen, signal: AbortSignal): Promise<number> {
+  const { chosenCases } = await import("./lab/faults/run.ts");
+  const { runFaults } = await import("./lab/faults/main.ts");
+  const cases = chosenCases(values.case);
+  try {
+    return (await runFaults({ stateDir: values.state, cases, screen }, signal)) === 0 ? 0 : 1;
+  } catch (error) {
+    if (signal.aborted) return ENDED_BY_SIGNAL;
+    throw error;
+  }
+}
+
+async function tour(stateDir: string, screen: Screen, signal: AbortSignal): Promise<number> {
   // They take their time to load: whoever is told to end meanwhile must be listening already.
   const [{ abortOf, createLab }, { evacuate }] = await Promise.all([
     import("./lab/stage.ts"),
@@ -54,7 +75,7 @@ async function main(): Promise<number> {
       screen.event("stage", { text });
       screen.lines([text]);
     };
-    const running = await lab.start(values.state, tell, signal);
+    const running = await lab.start(stateDir, tell, signal);
     const harmed = await Promise.race([evacuate({ ...running, screen, signal }), abortOf(signal)]);
     screen.event("done", { harmed });
     if (harmed > 0) console.error(lastWords(lab.log));

@@ -3,7 +3,7 @@ import { hc, type ClientResponse } from "hono/client";
 import type { AppType } from "../../worker/app.ts";
 import type { Goal, PlanParameters } from "../../worker/model/placement/types.ts";
 import type { Plan } from "../../worker/model/plan.ts";
-import type { MigrationRun } from "../../worker/model/run.ts";
+import type { MigrationRun, TimelineEntry } from "../../worker/model/run.ts";
 import type { Latest } from "../../worker/model/telemetry/known.ts";
 
 export type FleetHost = {
@@ -17,13 +17,19 @@ export type FleetHost = {
 
 export type Api = {
   agentToken: (hostId: string) => Promise<string>;
-  setAgentUrl: (hostId: string, agentUrl: string) => Promise<void>;
+  /** Null: commands come in answers to the agent only. */
+  setAgentUrl: (hostId: string, agentUrl: string | null) => Promise<void>;
   fleet: (cluster: string) => Promise<FleetHost[]>;
   plan: (cluster: string, goal: Goal, parameters: Partial<PlanParameters>) => Promise<Plan>;
   readPlan: (planId: string) => Promise<Plan>;
   approve: (plan: Plan, reason: string) => Promise<Plan>;
   reject: (plan: Plan, reason: string) => Promise<Plan>;
   migrations: (planId: string) => Promise<MigrationRun[]>;
+  cancel: (migrationId: string, reason: string) => Promise<MigrationRun>;
+  /** Every event of a migration as it was received. */
+  timeline: (migrationId: string) => Promise<TimelineEntry[]>;
+  /** The newest entries of the audit log. */
+  audit: () => Promise<{ action: string; subject: string; reason: string | null }[]>;
 };
 
 /** The body of a good answer; of a bad one an Error with what the problem says. */
@@ -64,5 +70,10 @@ export function createApi(url: string, token: string): Api {
       good(v1.plans[":planId"].approve.$post({ param: { planId }, json: { contentHash, reason } })),
     reject: ({ planId }, reason) => good(v1.plans[":planId"].reject.$post({ param: { planId }, json: { reason } })),
     migrations: async (planId) => (await good(v1.migrations.$get({ query: { planId, limit } }))).items,
+    cancel: (migrationId, reason) =>
+      good(v1.migrations[":migrationId"].cancel.$post({ param: { migrationId }, json: { reason } })),
+    timeline: async (migrationId) =>
+      (await good(v1.migrations[":migrationId"].events.$get({ param: { migrationId } }))).items as TimelineEntry[],
+    audit: async () => (await good(v1.audit.$get({ query: { limit: "100" } }))).items,
   };
 }

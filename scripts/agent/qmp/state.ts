@@ -5,7 +5,10 @@ import type { OutgoingCounters } from "../driver.ts";
 import type { MigrateAnswer } from "./answers.ts";
 import type { Outgoing } from "./descriptor.ts";
 
-/** What QEMU says of a VM at one moment; `runState` was read before `migration`. */
+/**
+ * What QEMU says of a VM. They are two questions, and a whole switch-over fits between them: `migration` was read first, so
+ * that a guest which runs after `completed` was continued here and not merely seen before it stopped.
+ */
 export type Truth = { runState: string; running: boolean; migration: MigrateAnswer };
 
 /**

@@ -54,9 +54,10 @@ export class Vm {
     }
   }
 
+  /** The run state is asked last: a guest that is then seen to run does so after whatever its migration had come to. */
   async truth(): Promise<Truth> {
-    const status = await this.query(statusAnswer, "query-status");
     const migration = await this.query(migrateAnswer, "query-migrate");
+    const status = await this.query(statusAnswer, "query-status");
     return { runState: status.status, running: status.running, migration };
   }
 

@@ -85,6 +85,7 @@ describe("the cost models' input from a snapshot", () => {
     const input = inputOf({ parameters });
     expect(input.parameters).toEqual({ downtimeLimitMs: 50, deadlineMs: 60_000, maxBandwidthBytesPerSecond: 1e8 });
     expect(input.downtimeSloMs).toBe(400);
+    expect(inputOf({ parameters: { onDeadline: "force" } }).parameters).toMatchObject({ onDeadline: "force" });
   });
 
   test.each([

@@ -101,6 +101,16 @@ describe("evacuate", () => {
   });
 });
 
+test.each([
+  [{}, { onDeadline: "cancel", postCopyPermitted: false }],
+  [{ onDeadline: "force" as const }, { onDeadline: "force", postCopyPermitted: false }],
+  [{ onDeadline: "post-copy" as const }, { onDeadline: "post-copy", postCopyPermitted: true }],
+])("a pre-copy of a plan with %j is approved for no more and no less", (stated, { onDeadline, postCopyPermitted }) => {
+  const spec = { hosts: { "hv-01": {}, "hv-02": {} }, vms: { app: { on: "hv-01" } } };
+  const [move] = drained(spec, { mechanisms: ["pre-copy"], ...stated }).moves;
+  expect(move).toMatchObject({ mechanism: "pre-copy", parameters: { onDeadline }, limits: { postCopyPermitted } });
+});
+
 describe("a request for a plan", () => {
   const snapshot = world({ hosts: { "hv-01": {}, "hv-02": {} } });
 
@@ -110,6 +120,8 @@ describe("a request for a plan", () => {
     ["evacuate", { hostIds: ["hv-01"] }, []],
     ["balance", { hostIds: ["hv-01"] }, ["hostIds"]],
     ["balance", { mechanisms: ["post-copy"], postCopyPermitted: false }, ["mechanisms"]],
+    ["balance", { onDeadline: "post-copy", postCopyPermitted: false }, ["onDeadline"]],
+    ["balance", { onDeadline: "post-copy" }, []],
     ["balance", {}, []],
   ] as const)("%s with %j has the problems %j", (goal, stated, paths) => {
     const parameters = parametersOf(structuredClone(stated) as Partial<PlanParameters>);

@@ -46,6 +46,7 @@ export function estimateInputFor(
       // A limit above what may be approved would be refused by the agents.
       downtimeLimitMs: Math.max(1, Math.min(parameters.downtimeLimitMs, Math.floor(parameters.downtimeSloMs))),
       ...(parameters.deadlineMs === undefined ? {} : { deadlineMs: parameters.deadlineMs }),
+      ...(parameters.onDeadline === undefined ? {} : { onDeadline: parameters.onDeadline }),
       ...(parameters.bandwidthBytesPerSecondMax === undefined
         ? {}
         : { maxBandwidthBytesPerSecond: parameters.bandwidthBytesPerSecondMax }),

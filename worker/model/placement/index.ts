@@ -53,6 +53,10 @@ export function checkPlanRequest(snapshot: Snapshot, goal: Goal, parameters: Pla
     const message = "only post-copy mechanisms are asked for and postCopyPermitted is false: change one of them";
     problems.push({ path: "mechanisms", message });
   }
+  if (parameters.onDeadline === "post-copy" && !parameters.postCopyPermitted) {
+    const message = "post-copy is asked for at the deadline and postCopyPermitted is false: change one of them";
+    problems.push({ path: "onDeadline", message });
+  }
   return [...problems, ...strategyProblems(goal, parameters)];
 }
 

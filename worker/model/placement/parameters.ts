@@ -1,5 +1,6 @@
 // What a plan may be told. Everything has a default.
 import { z } from "zod";
+import { onDeadline } from "../wire/command.ts";
 import { mechanism, operatorId } from "../wire/common.ts";
 import { hostSelector, vmSelector } from "./rules.ts";
 
@@ -122,6 +123,8 @@ export const planParameters = z
     concurrencyPerCluster: z.int().min(1).max(64).default(5),
     downtimeLimitMs: z.int().min(1).max(60_000).default(300),
     deadlineMs: z.int().min(1000).max(86_400_000).optional(),
+    /** What becomes of a pre-copy that is not through at its deadline; absent: it is cancelled. */
+    onDeadline: onDeadline.optional(),
     /** Of strategies that search by chance: the same seed gives the same plan. */
     seed: z.int().min(0).max(0xffffffff).default(1),
     /** So many candidate moves are weighed at most; then the best plan so far is given, and says that it was cut short. */

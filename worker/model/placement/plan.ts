@@ -142,7 +142,7 @@ function moveOf(state: World, step: Scheduled<Chosen>, n: number, members: Reado
     limits: {
       downtimeMsMax: parameters.downtimeSloMs,
       bandwidthBytesPerSecondMax: parameters.bandwidthBytesPerSecondMax ?? migration.maxBandwidthBytesPerSecond,
-      postCopyPermitted: mechanism === "post-copy" || mechanism === "hybrid",
+      postCopyPermitted: mechanism === "post-copy" || mechanism === "hybrid" || migration.onDeadline === "post-copy",
     },
     estimate,
     gain: chosen.gain,

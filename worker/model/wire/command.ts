@@ -4,6 +4,8 @@ import { z } from "zod";
 import { bytesPerSecond, mechanism, operatorId, timestampMs, vmUuid } from "./common.ts";
 import { vmInventory } from "./inventory.ts";
 
+export const onDeadline = z.enum(["cancel", "force", "post-copy"]);
+
 /** Hypervisor parameters of one migration, by the names the hypervisors use, units last. */
 export const migrationParameters = z
   .strictObject({
@@ -20,7 +22,7 @@ export const migrationParameters = z
     /** Start post-copy after this time; null: only as the mechanism says. */
     postCopyAfterMs: z.int().min(0).nullable(),
     deadlineMs: z.int().min(1000).max(86_400_000),
-    onDeadline: z.enum(["cancel", "force", "post-copy"]),
+    onDeadline,
   })
   .meta({ id: "MigrationParameters" });
 export type MigrationParameters = z.infer<typeof migrationParameters>;

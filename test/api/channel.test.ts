@@ -1,0 +1,188 @@
+// The host channel in workerd: who may open it, what crosses it, and what it costs.
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, test } from "vitest";
+import { type Bindings, makeDeps } from "../../worker/env.ts";
+import type { Command } from "../../worker/model/wire/command.ts";
+import { agentOf, call, eventually, tokenFor } from "../support/api.ts";
+import { openChannel } from "../support/channel.ts";
+import { approve, PEER, runOf, world } from "../support/run-world.ts";
+
+const stubOf = (hostId: string) => env.HOST_CHANNEL.get(env.HOST_CHANNEL.idFromName(hostId));
+const commandOf = (envelope: { body: string }) => JSON.parse(envelope.body) as Command;
+type Problem = { type: string; advice: string };
+
+describe("opening it", () => {
+  test("without an upgrade it is a 426 that names the protocol", async () => {
+    const { token } = await agentOf("ch-up", "ch-up", []);
+    const { status, headers, body } = await call<Problem>("GET", "/v1/hosts/ch-up/channel", { token });
+    expect([status, headers.get("upgrade"), body.type]).toEqual([426, "websocket", "/problems/upgrade-required"]);
+    expect(headers.get("content-type")).toContain("application/problem+json");
+  });
+
+  test("another host's agent, a reader and a stranger are refused before the upgrade", async () => {
+    const other = await agentOf("ch-own", "ch-other", []);
+    await agentOf("ch-own", "ch-own", []);
+    await expect(openChannel("ch-own", other.token)).rejects.toThrow(/403 .*foreign-host/);
+    await expect(openChannel("ch-own", await tokenFor(["read"]))).rejects.toThrow(/403 .*missing-scope/);
+    await expect(openChannel("ch-own", "drv_nobody")).rejects.toThrow(/401 .*unauthorized/);
+  });
+
+  test("a host that is not registered is a 404 that says what to do", async () => {
+    const token = await tokenFor(["agent"], { hostId: "ch-none" });
+    await expect(openChannel("ch-none", token)).rejects.toThrow(/404 .*host-not-found.*PUT \/v1\/hosts/);
+  });
+
+  test("the newest of a host counts: the older one is closed with its reason", async () => {
+    const { token } = await agentOf("ch-two", "ch-two", []);
+    const older = await openChannel("ch-two", token);
+    await older.beat();
+    const newer = await openChannel("ch-two", token);
+    expect(await older.ended()).toEqual({ code: 4409, reason: expect.stringContaining("newer") });
+    expect(await newer.beat()).toMatchObject({ type: "heard" });
+    expect(newer.closed).toBeNull();
+  });
+});
+
+describe("a heartbeat over it", () => {
+  test("makes the host heard with the VMs that it says, and is answered with the time", async () => {
+    const { token } = await agentOf("ch-beat", "ch-beat", []);
+    const channel = await openChannel("ch-beat", token);
+    const uuid = "00000000-0000-4000-8000-0000000000aa";
+    expect(await channel.beat({ [uuid]: "running" })).toEqual({
+      type: "heard",
+      id: 1,
+      now: expect.any(Number),
+      commands: [],
+    });
+    const row = await env.DB.prepare(
+      "SELECT vm_states FROM host_state JOIN hosts ON number = host_number WHERE id = 'ch-beat'",
+    ).first<{ vm_states: string }>();
+    expect(JSON.parse(row?.vm_states ?? "")).toEqual({ [uuid]: "running" });
+  });
+
+  test("costs the rows that it costs by HTTP", async () => {
+    const agent = await agentOf("ch-cost", "ch-cost", []);
+    const channel = await openChannel("ch-cost", agent.token);
+    // The first looks the token up, as the first request does.
+    await channel.beat();
+    await agent.beat({});
+    const inObject = () =>
+      runInDurableObject(stubOf("ch-cost"), (instance) => ({
+        ...makeDeps((instance as unknown as { env: Bindings }).env).counts.d1,
+      }));
+    const metrics = async () => (await call<never>("GET", "/v1/status")).body as unknown;
+    void metrics;
+    const before = await inObject();
+    for (let beat = 0; beat < 10; beat++) await channel.beat();
+    const after = await inObject();
+    const byChannel = {
+      read: after.rowsRead - before.rowsRead,
+      written: after.rowsWritten - before.rowsWritten,
+      queries: after.queries - before.queries,
+    };
+    console.log(byChannel);
+  });
+});
+
+describe("commands", () => {
+  test("are pushed when they are written, to a host that asks for nothing", async () => {
+    const { a, b, plan } = await world();
+    const destination = await openChannel(b.hostId, b.token);
+    const source = await openChannel(a.hostId, a.token);
+    await Promise.all([destination.beat(), source.beat()]);
+    expect((await approve(plan)).status).toBe(200);
+    const { migrationId } = await runOf(plan);
+    const { envelopes } = await destination.first("commands");
+    const arrivedAt = Date.now();
+    const [prepare] = envelopes.map(commandOf);
+    expect(prepare).toMatchObject({ type: "migration.prepare", hostId: b.hostId, migrationId });
+    console.log("push after ms", arrivedAt - (prepare?.issuedAt ?? 0));
+    await b.report(migrationId, { type: "prepared", commandId: prepare?.id, ...PEER });
+    const started = await source.first("commands");
+    expect(started.envelopes.map(commandOf)).toMatchObject([{ type: "migration.start", hostId: a.hostId }]);
+  });
+
+  test("that were written before it was opened come with the first heartbeat", async () => {
+    const { b, plan } = await world();
+    await approve(plan);
+    await eventually(
+      () => b.beat({}),
+      ({ body }) => body.commands.length > 0,
+    );
+    const channel = await openChannel(b.hostId, b.token);
+    const answer = await channel.beat();
+    expect(answer.type === "heard" && answer.commands.map(commandOf)).toMatchObject([{ type: "migration.prepare" }]);
+  });
+});
+
+test("it sleeps and wakes: after an eviction the socket still takes, answers and is sent commands", async () => {
+  const { b, plan } = await world();
+  const channel = await openChannel(b.hostId, b.token);
+  await channel.beat();
+  await evictDurableObject(stubOf(b.hostId));
+  channel.send("ping");
+  await eventually(
+    async () => channel.texts,
+    (texts) => texts.includes("pong"),
+  );
+  expect(await channel.beat()).toMatchObject({ type: "heard", id: 2 });
+  await evictDurableObject(stubOf(b.hostId));
+  await approve(plan);
+  expect((await channel.first("commands")).envelopes.map(commandOf)).toMatchObject([{ type: "migration.prepare" }]);
+  const newer = await openChannel(b.hostId, b.token);
+  expect((await channel.ended()).code).toBe(4409);
+  expect(await newer.beat()).toMatchObject({ type: "heard" });
+});
+
+describe("messages that it cannot take", () => {
+  const beat = { type: "heartbeat", id: 7, bootId: "boot-1", at: 1, vms: {} };
+  test.each<[string, unknown, string, number | null]>([
+    ["no JSON", "{", "/problems/malformed-body", null],
+    ["binary", new ArrayBuffer(8), "/problems/malformed-body", null],
+    ["no object", "null", "/problems/invalid-request", null],
+    ["of an unknown type", { type: "reboot", id: 7 }, "/problems/invalid-request", 7],
+    ["with a field nobody knows", { ...beat, force: true }, "/problems/invalid-request", 7],
+    ["with a state no VM has", { ...beat, vms: { x: "flying" } }, "/problems/invalid-request", 7],
+    ["too long", JSON.stringify({ ...beat, pad: "x".repeat(262_144) }), "/problems/body-too-large", null],
+  ])("%s: told with a stable type, and the next is heard", async (_name, message, type, id) => {
+    const hostId = `ch-bad-${Math.abs(JSON.stringify([_name]).length)}`;
+    const { token } = await agentOf("ch-bad", hostId, []);
+    const channel = await openChannel(hostId, token);
+    channel.send(message);
+    expect(await channel.first("error")).toMatchObject({ id, problem: { type, advice: expect.any(String) } });
+    expect(await channel.beat()).toMatchObject({ type: "heard" });
+    expect(channel.closed).toBeNull();
+  });
+
+  test("three in a row close it with a code", async () => {
+    const { token } = await agentOf("ch-bad", "ch-bad-3", []);
+    const channel = await openChannel("ch-bad-3", token);
+    for (let count = 0; count < 3; count++) channel.send("{");
+    expect(await channel.ended()).toEqual({ code: 4400, reason: expect.stringContaining("3 messages") });
+    expect(channel.texts).toHaveLength(3);
+  });
+});
+
+describe("a token that has ended", () => {
+  const revoked = async (hostId: string) => {
+    const { token } = await agentOf("ch-rev", hostId, []);
+    const channel = await openChannel(hostId, token);
+    await env.DB.prepare("UPDATE tokens SET revoked_at = 1 WHERE host_id = ?").bind(hostId).run();
+    return channel;
+  };
+
+  test("closes it at the next heartbeat after it is looked up, and the heartbeat is not heard", async () => {
+    const channel = await revoked("ch-rev");
+    const beat = channel.beat().catch(() => null);
+    expect((await channel.ended()).code).toBe(4401);
+    expect(channel.texts).toEqual([]);
+    void beat;
+  });
+
+  test("gets no command", async () => {
+    const channel = await revoked("ch-rev-2");
+    expect(await stubOf("ch-rev-2").wake()).toBe(false);
+    expect((await channel.ended()).code).toBe(4401);
+  });
+});

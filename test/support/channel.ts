@@ -57,7 +57,7 @@ export async function openChannel(hostId: string, token: string): Promise<Channe
     close: () => socket.close(1000),
   };
   socket.accept();
-  socket.addEventListener("message", ({ data }) => end.texts.push(String(data)));
-  socket.addEventListener("close", ({ code, reason }) => (end.closed = { code, reason }));
+  socket.addEventListener("message", ({ data }) => void end.texts.push(String(data)));
+  socket.addEventListener("close", ({ code, reason }) => void (end.closed = { code, reason }));
   return end;
 }

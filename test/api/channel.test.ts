@@ -68,6 +68,17 @@ describe("opening it", () => {
     expect(await newer.beat()).toMatchObject({ type: "heard" });
     expect(newer.closed).toBeNull();
   });
+
+  test("of several at once one stays", async () => {
+    const { token } = await agentOf("ch-many", "ch-many", []);
+    const ends = await Promise.all(Array.from({ length: 5 }, () => openChannel("ch-many", token)));
+    await eventually(
+      async () => ends.filter(({ closed }) => closed?.code === 4409).length,
+      (count) => count === 4,
+    );
+    const stays = ends.find(({ closed }) => closed === null);
+    expect(await stays?.beat()).toMatchObject({ type: "heard" });
+  });
 });
 
 describe("a heartbeat over it", () => {
@@ -176,23 +187,64 @@ describe("messages that it cannot take", () => {
 });
 
 describe("a token that has ended", () => {
-  const revoked = async (hostId: string) => {
-    const { token } = await agentOf("ch-rev", hostId, []);
-    const channel = await openChannel(hostId, token);
-    await env.DB.prepare("UPDATE tokens SET revoked_at = 1 WHERE host_id = ?").bind(hostId).run();
-    return channel;
-  };
+  const ENDINGS = { revoked: "revoked_at = 1", expired: "expires_at = 1" };
+  const end = (hostId: string, ending: keyof typeof ENDINGS) =>
+    env.DB.prepare(`UPDATE tokens SET ${ENDINGS[ending]} WHERE host_id = ?`).bind(hostId).run();
 
-  test("closes it at the next heartbeat after it is looked up, and the heartbeat is not heard", async () => {
-    const channel = await revoked("ch-rev");
-    channel.send({ type: "heartbeat", id: 1, bootId: "boot-1", at: Date.now(), vms: {} });
+  test.each(["revoked", "expired"] as const)(
+    "%s before the first heartbeat: it is closed with a code, and the heartbeat is not heard",
+    async (ending) => {
+      const hostId = `ch-${ending}`;
+      const { token } = await agentOf("ch-token", hostId, []);
+      const channel = await openChannel(hostId, token);
+      await end(hostId, ending);
+      channel.send({ type: "heartbeat", id: 1, bootId: "boot-1", at: Date.now(), vms: {} });
+      expect(await channel.ended()).toEqual({ code: 4401, reason: expect.stringContaining("revoked or has expired") });
+      expect(channel.texts).toEqual([]);
+    },
+  );
+
+  test("later it is trusted for 50 s, so that heartbeats every 15 s find out within 60 s, also over a sleep", async () => {
+    const { token } = await agentOf("ch-token", "ch-later", []);
+    const channel = await openChannel("ch-later", token);
+    await channel.beat();
+    await end("ch-later", "revoked");
+    const asIfCheckedBefore = async (ms: number) => {
+      await evictDurableObject(stubOf("ch-later"));
+      await runInDurableObject(stubOf("ch-later"), (_, state) => {
+        const [socket] = state.getWebSockets();
+        socket?.serializeAttachment({ ...socket.deserializeAttachment(), checkedAt: Date.now() - ms });
+      });
+    };
+    await asIfCheckedBefore(45_000);
+    expect(await channel.beat()).toMatchObject({ type: "heard" });
+    await asIfCheckedBefore(50_000);
+    channel.send({ type: "heartbeat", id: 9, bootId: "boot-1", at: Date.now(), vms: {} });
     expect((await channel.ended()).code).toBe(4401);
-    expect(channel.texts).toEqual([]);
   });
 
   test("gets no command", async () => {
-    const channel = await revoked("ch-rev-2");
-    expect(await stubOf("ch-rev-2").wake()).toBe(false);
+    const { token } = await agentOf("ch-token", "ch-mute", []);
+    const channel = await openChannel("ch-mute", token);
+    await end("ch-mute", "revoked");
+    expect(await stubOf("ch-mute").wake()).toBe(false);
     expect((await channel.ended()).code).toBe(4401);
   });
+});
+
+test("when the agent closes it nothing is left of it, and nothing is sent to it", async () => {
+  const { token } = await agentOf("ch-end", "ch-end", []);
+  const channel = await openChannel("ch-end", token);
+  await channel.beat();
+  channel.close();
+  expect((await channel.ended()).code).toBe(1000);
+  await eventually(
+    () => runInDurableObject(stubOf("ch-end"), (_, state) => state.getWebSockets().length),
+    (count) => count === 0,
+  );
+  expect(await stubOf("ch-end").wake()).toBe(false);
+});
+
+test("a host whose agent never came is woken in vain", async () => {
+  expect(await stubOf("ch-never").wake()).toBe(false);
 });

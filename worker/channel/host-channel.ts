@@ -76,6 +76,11 @@ export class HostChannel extends DurableObject<Bindings> {
     }
   }
 
+  /** Ends what the agent has ended: until it is answered, its close is none. */
+  override webSocketClose(socket: WebSocket): void {
+    socket.close(1000);
+  }
+
   private newest(): WebSocket | null {
     const open = this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
     return open.toSorted((a, b) => read(b).serial - read(a).serial)[0] ?? null;

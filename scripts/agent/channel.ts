@@ -80,14 +80,16 @@ export function createChannel(parts: Parts): Channel {
       life.spawn("channel", () => keepOpen(parts, (now) => (link = now)));
     },
     heartbeat: async (body) => {
+      const current = link;
       const id = ++serial;
       const text = JSON.stringify({ type: "heartbeat", id, ...body });
-      if (link?.socket.readyState !== WebSocket.OPEN || text.length > CHANNEL_MESSAGE_CHARS_MAX) return null;
-      return life.hold(() => ask(link as Link, id, text, answerMsOf(settings)));
+      if (current?.socket.readyState !== WebSocket.OPEN || text.length > CHANNEL_MESSAGE_CHARS_MAX) return null;
+      return life.hold(() => ask(current, id, text, answerMsOf(settings)));
     },
   };
 }
 
+/** Sends it and waits for what is told of it; null: the channel ended before. */
 async function ask({ socket, waiting }: Link, id: number, text: string, answerMs: number) {
   // Whoever does not answer in time is not there: the channel ends, and with it the waiting.
   const timer = setTimeout(() => socket.terminate(), answerMs);
@@ -102,6 +104,7 @@ async function ask({ socket, waiting }: Link, id: number, text: string, answerMs
   }
 }
 
+/** `hold` is given the channel that is being opened or is open; null: there is none for now. */
 async function keepOpen(parts: Parts, hold: (link: Link | null) => void): Promise<void> {
   const { life, log, random } = parts;
   let failures = 0;

@@ -56,8 +56,8 @@ export class HostChannel extends DurableObject<Bindings> {
 
   /** Sends what D1 has for the agent; it reads the primary, so that what was just written is among it. */
   async wake(): Promise<boolean> {
-    const socket = this.newest();
-    if (socket === null || !(await this.holds(socket))) return false;
+    const socket = this.#newest();
+    if (socket === null || !(await this.#holds(socket))) return false;
     const envelopes = await pendingEnvelopes(makeDeps(this.env), read(socket).hostId);
     return envelopes.length > 0 && say(socket, { type: "commands", envelopes });
   }
@@ -65,10 +65,10 @@ export class HostChannel extends DurableObject<Bindings> {
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
     try {
       // What an older one still had on the way is not its host's last word.
-      if (socket !== this.newest()) return;
+      if (socket !== this.#newest()) return;
       const content = readMessage(message);
-      if (!content.ok) return this.complain(socket, content.answer);
-      if (!(await this.holds(socket))) return;
+      if (!content.ok) return this.#complain(socket, content.answer);
+      if (!(await this.#holds(socket))) return;
       note(socket, { badMessages: 0 });
       say(socket, await heardBy(makeDeps(this.env), read(socket).hostId, content.beat));
     } catch (error) {
@@ -81,13 +81,13 @@ export class HostChannel extends DurableObject<Bindings> {
     socket.close(1000);
   }
 
-  private newest(): WebSocket | null {
+  #newest(): WebSocket | null {
     const open = this.ctx.getWebSockets().filter((socket) => socket.readyState === WebSocket.OPEN);
     return open.toSorted((a, b) => read(b).serial - read(a).serial)[0] ?? null;
   }
 
   /** Whether the token is neither revoked nor expired; closes the socket where it is. */
-  private async holds(socket: WebSocket): Promise<boolean> {
+  async #holds(socket: WebSocket): Promise<boolean> {
     const deps = makeDeps(this.env);
     const { checkedAt, tokenHash } = read(socket);
     const now = deps.now();
@@ -98,7 +98,7 @@ export class HostChannel extends DurableObject<Bindings> {
     return holds;
   }
 
-  private complain(socket: WebSocket, answer: ChannelMessage): void {
+  #complain(socket: WebSocket, answer: ChannelMessage): void {
     const badMessages = read(socket).badMessages + 1;
     note(socket, { badMessages });
     say(socket, answer);

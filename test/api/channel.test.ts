@@ -1,8 +1,11 @@
 // The host channel in workerd: who may open it, what crosses it, and what it costs.
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { readMessage } from "../../worker/channel/answers.ts";
 import { type Bindings, makeDeps } from "../../worker/env.ts";
+import { channelHeartbeat, channelMessage } from "../../worker/model/wire/channel.ts";
 import type { Command } from "../../worker/model/wire/command.ts";
 import { agentOf, call, eventually, tokenFor } from "../support/api.ts";
 import { openChannel } from "../support/channel.ts";
@@ -11,6 +14,9 @@ import { approve, PEER, runOf, world } from "../support/run-world.ts";
 const stubOf = (hostId: string) => env.HOST_CHANNEL.get(env.HOST_CHANNEL.idFromName(hostId));
 const commandOf = (envelope: { body: string }) => JSON.parse(envelope.body) as Command;
 type Problem = { type: string; advice: string };
+
+/** JSON has no bigint. */
+const plain = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value);
 
 type D1Work = [queries: number, rowsWritten: number];
 
@@ -175,6 +181,33 @@ describe("messages that it cannot take", () => {
     expect(await channel.first("error")).toMatchObject({ id, problem: { type, advice: expect.any(String) } });
     expect(await channel.beat()).toMatchObject({ type: "heard" });
     expect(channel.closed).toBeNull();
+  });
+
+  test("whatever is sent is a heartbeat, or told of by a message of the schema", () => {
+    const almost = fc.record(
+      {
+        type: fc.constantFrom("heartbeat", "beat"),
+        id: fc.anything(),
+        bootId: fc.anything(),
+        at: fc.anything(),
+        vms: fc.anything(),
+      },
+      { requiredKeys: [] },
+    );
+    const text = fc.oneof(
+      fc.string(),
+      fc.json(),
+      almost.map((content) => JSON.stringify(content, plain)),
+    );
+    const binary = fc.uint8Array().map(({ buffer }) => buffer as ArrayBuffer);
+    fc.assert(
+      fc.property(fc.oneof(text, binary), (message) => {
+        const content = readMessage(message);
+        if (content.ok) channelHeartbeat.parse(content.beat);
+        else channelMessage.parse(content.answer);
+      }),
+      { seed: 1, numRuns: 500 },
+    );
   });
 
   test("three in a row close it with a code", async () => {

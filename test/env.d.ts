@@ -2,6 +2,7 @@ declare namespace Cloudflare {
   interface Env {
     DB: D1Database;
     MIGRATION_RUN: Workflow<{ migrationId: string }>;
+    HOST_CHANNEL: DurableObjectNamespace<import("../worker/channel/host-channel.ts").HostChannel>;
     TEST_MIGRATIONS: import("cloudflare:test").D1Migration[];
     ADMIN_TOKEN: string;
     LOCAL: string;

@@ -8,6 +8,7 @@ import { notFound, onError } from "./http/problem.ts";
 import { createRouter } from "./http/route.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { calibrationRoutes } from "./routes/calibration.ts";
+import { channelRoutes } from "./routes/channel.ts";
 import { estimateRoutes } from "./routes/estimates.ts";
 import { foreignRoutes } from "./routes/foreign.ts";
 import { freezeRoutes } from "./routes/freezes.ts";
@@ -72,6 +73,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/", metaRoutes)
     .route("/v1/tokens", tokenRoutes)
     .route("/v1/hosts", hostRoutes)
+    .route("/v1/hosts", channelRoutes)
     .route("/v1/vms", vmRoutes)
     .route("/v1/audit", auditRoutes)
     .route("/v1/stop", stopRoutes)

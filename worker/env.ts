@@ -4,6 +4,7 @@ import { v7 as uuidv7 } from "uuid";
 import { z } from "zod";
 import { postCommand } from "./adapters/agent-webhook.ts";
 import { type CommandSigner, createCommandSigner } from "./adapters/command-signing.ts";
+import { type HostChannelObject, type HostChannels, hostChannels } from "./adapters/host-channel.ts";
 import { parseRecords } from "./adapters/migration-records.ts";
 import { seriesCsv } from "./adapters/series-csv.ts";
 import { AppError } from "./errors.ts";
@@ -33,6 +34,7 @@ import { tokenStore } from "./store/tokens.ts";
 export type Bindings = {
   DB: D1Database;
   MIGRATION_RUN: Workflow<{ migrationId: string }>;
+  HOST_CHANNEL: DurableObjectNamespace<HostChannelObject>;
   LOCAL?: string;
   ADMIN_TOKEN?: string;
   COMMAND_SIGNING_KEY?: string;
@@ -95,6 +97,7 @@ export type Deps = {
   hash: (content: string | Uint8Array<ArrayBuffer>) => Promise<string>;
   signer: () => Promise<CommandSigner>;
   postCommand: typeof postCommand;
+  channel: HostChannels;
   parseMigrationRecords: typeof parseRecords;
   seriesCsv: typeof seriesCsv;
   runs: Runs;
@@ -176,6 +179,7 @@ function newDeps(env: Bindings): Deps {
       return signer.made;
     },
     postCommand,
+    channel: hostChannels(env.HOST_CHANNEL),
     parseMigrationRecords: parseRecords,
     seriesCsv,
     runs: runsOf(env.MIGRATION_RUN),

@@ -38,6 +38,7 @@ export type Fault =
   | { code: "changed_meanwhile"; what: string; id: string; version: number | null }
   | { code: "point_of_no_return"; migrationId: string; state: string }
   | { code: "event_refused"; migrationId: string; detail: string }
+  | { code: "upgrade_required" }
   | { code: "busy"; detail: string; retryAfterSeconds: number }
   | { code: "misconfigured"; detail: string };
 

@@ -3,6 +3,7 @@ import { createApp } from "./app.ts";
 import { type Bindings, makeDeps } from "./env.ts";
 import { runSchedule } from "./services/schedule.ts";
 
+export { HostChannel } from "./channel/host-channel.ts";
 export { MigrationRun } from "./workflows/migration-run.ts";
 
 const app = createApp(makeDeps);

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { z } from "zod";
 import { createApi } from "./api.ts";
+import { createChannel } from "./channel.ts";
 import { createCollector, type Collector } from "./collect.ts";
 import { createCommands, type Handled } from "./commands.ts";
 import { parseConfig, type AgentConfig, type Settings } from "./config.ts";
@@ -84,7 +85,9 @@ function assemble(settings: Settings, driver: Driver, life: Life, log: Log, peer
   const { random } = Math;
   const spool = openSpool({ stateDir, bytesMax: SPOOL_BYTES_MAX, api, life, log, now, random, onCommands });
   const collector = createCollector({ settings, driver, spool, life, log, now, isMigrating: runs.isMigrating });
-  const presence = createPresence({ settings, driver, api, life, log, now, bootId, policy, onCommands });
+  const onOpen = () => presence.refresh();
+  const channel = createChannel({ settings, life, log, random, onCommands, onOpen });
+  const presence = createPresence({ settings, driver, api, channel, life, log, now, bootId, policy, onCommands });
   const { settle } = collector;
   const { refresh } = presence;
   const parts: Parts = { settings, driver, runs, outbox, life, log, now, policy, settle, refresh, peerUrl };

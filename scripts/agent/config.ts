@@ -38,6 +38,8 @@ export const agentConfig = z.strictObject({
     }),
   /** Takes signed commands directly, where the host can be reached from outside. */
   webhook: z.strictObject({ listenHost: z.string().min(1), port }).optional(),
+  /** The WebSocket over which commands come at once, also where nobody can reach this host; `off`: only HTTP. */
+  channel: z.enum(["auto", "off"]).default("auto"),
   /** The driver reads its own settings from here. */
   driver: z.looseObject({ name: driverName }),
   heartbeatMs: periodMs.default(15_000),

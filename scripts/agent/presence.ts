@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { hostInventory, type HostInventory } from "../../worker/model/wire/inventory.ts";
 import { ApiError, type Api } from "./api.ts";
+import type { Channel } from "./channel.ts";
 import type { Settings } from "./config.ts";
 import type { Driver } from "./driver.ts";
 import type { Life } from "./life.ts";
@@ -16,6 +17,7 @@ type PresenceParts = {
   settings: Settings;
   driver: Driver;
   api: Api;
+  channel: Channel;
   life: Life;
   log: Log;
   now: () => number;
@@ -62,10 +64,11 @@ export function createPresence(parts: PresenceParts): Presence {
   };
 }
 
-async function beat({ driver, api, log, now, bootId, onCommands }: PresenceParts): Promise<void> {
+async function beat({ driver, api, channel, log, now, bootId, onCommands }: PresenceParts): Promise<void> {
   try {
     const vms = await driver.vmStates();
-    const answer = await api.heartbeat({ bootId, at: now(), vms });
+    const body = { bootId, at: now(), vms };
+    const answer = (await channel.heartbeat(body)) ?? (await api.heartbeat(body));
     const skewMs = answer.now === undefined ? 0 : now() - answer.now;
     if (Math.abs(skewMs) > SKEW_MS_MAX)
       log("warn", "this host's clock differs from Drover's; set it, or commands expire early or late", { skewMs });
@@ -78,7 +81,7 @@ async function beat({ driver, api, log, now, bootId, onCommands }: PresenceParts
 
 /** Sends the inventory if it differs from what Drover last took. */
 function createInventory(parts: PresenceParts): () => Promise<void> {
-  const { settings, driver, api, log, bootId, now } = parts;
+  const { settings, driver, api, channel, log, bootId, now } = parts;
   let taken = "";
   let sequence = now();
 
@@ -108,6 +111,8 @@ function createInventory(parts: PresenceParts): () => Promise<void> {
       if (text === taken) return;
       await put(content);
       taken = text;
+      // Drover knows the host now, and takes its channel.
+      channel.run();
     } catch (error) {
       log("warn", "the inventory was not taken", { error: messageOf(error) });
     }

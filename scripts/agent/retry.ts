@@ -24,3 +24,15 @@ export function retryDelayMs(failures: number, retryAfterMs: number | null, rand
   const ceiling = Math.min(RETRY_MS_MIN * 2 ** (failures - 1), RETRY_MS_MAX);
   return Math.max((ceiling * (1 + random)) / 2, (retryAfterMs ?? 0) * (1 + SPREAD * random));
 }
+
+const CHANNEL_MS_MIN = 1000;
+const CHANNEL_MS_MAX = 60_000;
+
+/**
+ * Milliseconds to wait before a channel that has ended or could not be opened, `failures` (from 1) times in a row, is opened
+ * again: anything up to a ceiling that doubles from a second to a minute. All at random, because a restart of Drover ends the
+ * channels of a whole fleet at once. `random` is from 0 to below 1.
+ */
+export function channelDelayMs(failures: number, random: number): number {
+  return Math.min(CHANNEL_MS_MIN * 2 ** (failures - 1), CHANNEL_MS_MAX) * random;
+}

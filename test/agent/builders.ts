@@ -111,6 +111,7 @@ export async function createBench(): Promise<Bench> {
       peerSecret: SECRET,
       peer: { listenHost: "127.0.0.1" },
       driver: { name: "simulated" },
+      channel: "off",
       heartbeatMs: 50,
       sampleMs: 50,
       batchMs: 100,

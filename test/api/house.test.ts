@@ -36,6 +36,7 @@ const TOKEN_ROUTES: [string, string][] = [
   ["POST", "/v1/telemetry"],
   ["PUT", "/v1/hosts/hv-x"],
   ["POST", "/v1/hosts/hv-x/heartbeat"],
+  ["GET", "/v1/hosts/hv-x/channel"],
   ["POST", "/v1/migrations/mig_x/events"],
   ["POST", "/v1/migrations/mig_x/resolve"],
   ["POST", "/v1/plans/pln_x/approve"],

@@ -27,6 +27,16 @@ const BREACHES: [file: string, line: string][] = [
   ["worker/adapters/planted.ts", 'import { hosts } from "../store/schema.ts";\nexport const x = hosts;'],
   ["worker/adapters/planted.ts", 'import { AppError } from "../errors.ts";\nexport const x = AppError;'],
   ["worker/workflows/planted.ts", 'import { hosts } from "../store/schema.ts";\nexport const x = hosts;'],
+  ["worker/channel/planted.ts", 'import { hosts } from "../store/schema.ts";\nexport const x = hosts;'],
+  [
+    "worker/channel/planted.ts",
+    'import { postCommand } from "../adapters/agent-webhook.ts";\nexport const x = postCommand;',
+  ],
+  ["worker/channel/planted.ts", 'import { Hono } from "hono";\nexport const x = Hono;'],
+  [
+    "worker/services/planted.ts",
+    'import { HostChannel } from "../channel/host-channel.ts";\nexport const x = HostChannel;',
+  ],
   ["worker/http/planted.ts", 'import { hear } from "../services/hosts.ts";\nexport const x = hear;'],
   ["worker/planted.ts", 'import worker from "./index.ts";\nexport const x = worker;'],
   ["worker/routes/planted.ts", 'import worker from "../index.ts";\nexport const x = worker;'],
@@ -46,6 +56,10 @@ const ALLOWED: [file: string, line: string][] = [
   ["worker/model/policy/planted.ts", 'import { Cron } from "croner";\nexport const x = Cron;'],
   ["worker/model/migration/planted.ts", 'import { MIB } from "../units.ts";\nexport const x = MIB;'],
   ["worker/services/planted.ts", 'import { AppError } from "../errors.ts";\nexport const x = AppError;'],
+  [
+    "worker/channel/planted.ts",
+    'import { hear } from "../services/hosts.ts";\nimport { problemOf } from "../http/problem.ts";\nexport const x = [hear, problemOf];',
+  ],
   [
     "scripts/agent/planted.ts",
     'import { command } from "../../worker/model/wire/command.ts";\nexport const x = command;',

@@ -1,8 +1,11 @@
 // A small real HTTP server that stands for Drover's API in tests of the agent, and the key that signs its commands.
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { gunzipSync } from "node:zlib";
+import { WebSocketServer, type WebSocket } from "ws";
+import type { ChannelHeartbeat, ChannelMessage } from "../../worker/model/wire/channel.ts";
 import type { Command, CommandEnvelope } from "../../worker/model/wire/command.ts";
 import type { MigrationEvent } from "../../worker/model/wire/event.ts";
 import type { TelemetryBatch } from "../../worker/model/wire/telemetry.ts";
@@ -43,6 +46,14 @@ export type Edge = {
   commands: Map<string, CommandEnvelope[]>;
   /** Every connection is cut. */
   down: boolean;
+  /** The agent's open WebSocket by host; there is none where `channel` is not "open". */
+  sockets: Map<string, WebSocket>;
+  /** Pings that came over channels. */
+  pings: number;
+  /** `none`: 404 to whoever asks for one. `silent`: opened, and nothing is ever answered. */
+  channel: "none" | "open" | "silent";
+  /** Sends commands over the channel unasked. */
+  push: (hostId: string, envelopes: CommandEnvelope[]) => void;
   /** Decides about a request in place of the ordinary answer. */
   answer: ((request: Received) => Answer | null) | null;
   /** In the order of their first arrival; a repeated one once, as Drover answers it. */
@@ -71,6 +82,36 @@ function ordinary(edge: Edge, { path, body }: Received): unknown {
   return path.endsWith("/events") ? { duplicate: false } : {};
 }
 
+const textOf = (message: ChannelMessage): string => JSON.stringify(message);
+
+/** Heartbeats over a channel are received as method `WS`. */
+function takeChannels(edge: Edge, server: Server): void {
+  const webSockets = new WebSocketServer({ noServer: true });
+  server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    const { url: path = "", headers } = request;
+    if (edge.down || edge.channel === "none") {
+      stream.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
+      return;
+    }
+    webSockets.handleUpgrade(request, stream, head, (socket) => {
+      const hostId = path.split("/")[3] ?? "";
+      edge.sockets.set(hostId, socket);
+      socket.on("close", () => edge.sockets.get(hostId) === socket && edge.sockets.delete(hostId));
+      socket.on("message", (data) => {
+        const text = (data as Buffer).toString("utf8");
+        if (edge.channel === "silent") return;
+        if (text === "ping") {
+          edge.pings += 1;
+          return socket.send("pong");
+        }
+        const { type: _, id, ...body } = JSON.parse(text) as ChannelHeartbeat;
+        edge.received.push({ method: "WS", path, authorization: headers.authorization, body });
+        socket.send(textOf({ type: "heard", id, now: Date.now(), commands: edge.commands.get(hostId) ?? [] }));
+      });
+    });
+  });
+}
+
 export async function startEdge(): Promise<Edge> {
   const server = createServer((request, response) => {
     void read(request).then((one) => {
@@ -92,6 +133,10 @@ export async function startEdge(): Promise<Edge> {
     received: [],
     commands: new Map(),
     down: false,
+    sockets: new Map(),
+    pings: 0,
+    channel: "none",
+    push: (hostId, envelopes) => edge.sockets.get(hostId)?.send(textOf({ type: "commands", envelopes })),
     answer: null,
     events: (migrationId) => {
       const all = to("POST", /\/events$/).filter(({ path }) => path === `/v1/migrations/${migrationId}/events`);
@@ -105,9 +150,11 @@ export async function startEdge(): Promise<Edge> {
     batches: () => to("POST", /^\/v1\/telemetry$/).map(({ body }) => body as TelemetryBatch),
     to,
     close: async () => {
+      for (const socket of edge.sockets.values()) socket.terminate();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  takeChannels(edge, server);
   return edge;
 }

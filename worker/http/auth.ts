@@ -15,12 +15,7 @@ async function principalOf(deps: Deps, token: string): Promise<Principal | null>
   // By the token itself: hashing it for every request would cost as much as reading a batch.
   const known = cache.get(token);
   if (known && now - known.at < CACHE_MS) return known.principal;
-  const hash = await deps.hash(token);
-  // Hashes are compared, so that the time it takes says nothing about the token.
-  const isAdmin = hash === (await deps.adminTokenHash());
-  const principal: Principal | null = isAdmin
-    ? { id: "admin", name: "admin", scopes: scope.options, hostId: null, cluster: null }
-    : await deps.store.tokens.byHash(hash, now);
+  const principal = await principalByHash(deps, await deps.hash(token), now);
   if (!principal) {
     cache.delete(token);
     return null;
@@ -30,14 +25,27 @@ async function principalOf(deps: Deps, token: string): Promise<Principal | null>
   return principal;
 }
 
+/** Who a token with that SHA-256 stands for now; null: it is unknown, revoked or expired. Not remembered. */
+export async function principalByHash(deps: Deps, hash: string, now: number): Promise<Principal | null> {
+  // Hashes are compared, so that the time it takes says nothing about the token.
+  const isAdmin = hash === (await deps.adminTokenHash());
+  return isAdmin
+    ? { id: "admin", name: "admin", scopes: scope.options, hostId: null, cluster: null }
+    : deps.store.tokens.byHash(hash, now);
+}
+
+/** The token of an Authorization header. */
+export function bearerToken(header: string | undefined): string {
+  if (!header) throw new AppError({ code: "unauthorized", detail: "The request has no Authorization header." });
+  const token = /^Bearer (drv_\S+)$/i.exec(header)?.[1];
+  if (!token) throw new AppError({ code: "unauthorized", detail: "The Authorization header is not `Bearer drv_…`." });
+  return token;
+}
+
 /** Sets `principal`, or answers 401; then lets pass only tokens with one of the scopes, else 403. */
 export function requireScope(...anyOf: Scope[]): MiddlewareHandler<AppEnv> {
   return createMiddleware<AppEnv>(async (c, next) => {
-    const header = c.req.header("authorization");
-    if (!header) throw new AppError({ code: "unauthorized", detail: "The request has no Authorization header." });
-    const token = /^Bearer (drv_\S+)$/i.exec(header)?.[1];
-    if (!token) throw new AppError({ code: "unauthorized", detail: "The Authorization header is not `Bearer drv_…`." });
-    const principal = await principalOf(c.get("deps"), token);
+    const principal = await principalOf(c.get("deps"), bearerToken(c.req.header("authorization")));
     if (!principal) throw new AppError({ code: "unauthorized", detail: "The token is unknown, revoked or expired." });
     if (!anyOf.some((wanted) => principal.scopes.includes(wanted)))
       throw new AppError({ code: "missing_scope", anyOf });

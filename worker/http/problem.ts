@@ -238,6 +238,12 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     detail,
     advice: "It is kept in the timeline; the migration's state has not moved.",
   }),
+  upgrade_required: () => ({
+    title: "Only as a WebSocket",
+    status: 426,
+    detail: "The host channel is a WebSocket; the request asks for no upgrade.",
+    advice: "Open it with a WebSocket client, or use POST /v1/hosts/{hostId}/heartbeat.",
+  }),
   busy: ({ detail, retryAfterSeconds }) => ({
     title: "Busy",
     status: 503,
@@ -267,24 +273,29 @@ export function toProblem(fault: Fault): Problem {
 }
 
 export function onError(error: Error, c: Context): Response {
-  if (error instanceof AppError) return send(c, toProblem(error.fault));
+  return send(c, problemOf(error));
+}
+
+/** What anything that was thrown is to whoever asked. What is no fault of theirs is logged. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof AppError) return toProblem(error.fault);
   // Hono's validators throw these for bodies they cannot read.
   if (error instanceof HTTPException && error.status === 415)
-    return send(
-      c,
-      toProblem({ code: "unsupported_media_type", detail: error.message || "The body has no JSON content type." }),
-    );
+    return toProblem({
+      code: "unsupported_media_type",
+      detail: error.message || "The body has no JSON content type.",
+    });
   if (error instanceof HTTPException && error.status < 500)
-    return send(c, toProblem({ code: "malformed_body", detail: error.message || "The body cannot be read." }));
+    return toProblem({ code: "malformed_body", detail: error.message || "The body cannot be read." });
   // oxlint-disable-next-line no-console -- the platform's log is where an unexpected error must be seen
   console.error(error);
-  return send(c, {
+  return {
     type: kind("internal"),
     title: "Internal error",
     status: 500,
     detail: "Something in Drover went wrong; nothing was half done.",
     advice: "Send the same again; if it persists, report it.",
-  });
+  };
 }
 
 export const notFound = (c: Context): Response =>
@@ -293,6 +304,7 @@ export const notFound = (c: Context): Response =>
 function send(c: Context, problem: Problem): Response {
   const headers: Record<string, string> = { "content-type": "application/problem+json" };
   if (problem.status === 401) headers["www-authenticate"] = "Bearer";
+  if (problem.status === 426) headers["upgrade"] = "websocket";
   if (typeof problem["retryAfterSeconds"] === "number") headers["retry-after"] = String(problem["retryAfterSeconds"]);
   return c.json(problem, problem.status, headers);
 }

@@ -2,7 +2,7 @@
 import { createRoute, OpenAPIHono, type RouteConfig } from "@hono/zod-openapi";
 import type { z } from "zod";
 import type { AppEnv } from "../env.ts";
-import { AppError } from "../errors.ts";
+import { AppError, type Issue } from "../errors.ts";
 import type { Scope } from "../model/principal.ts";
 import { requireScope } from "./auth.ts";
 import { problemSchema } from "./problem.ts";
@@ -30,19 +30,20 @@ export function declareRoute<const R extends RouteConfig>(scopes: readonly [Scop
   });
 }
 
+/** What is wrong with an input, field by field. */
+export const issuesOf = ({ issues }: { issues: readonly z.core.$ZodIssue[] }): Issue[] =>
+  issues.flatMap((issue) => {
+    const path = issue.path.join(".");
+    if (issue.code === "unrecognized_keys")
+      return issue.keys.map((key) => ({ path: path ? `${path}.${key}` : key, message: "unknown field" }));
+    return [{ path, message: issue.message }];
+  });
+
 /** A Hono whose schema failures are the one `invalid_request` fault. */
 export const createRouter = () =>
   new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
       if (result.success) return;
-      throw new AppError({
-        code: "invalid_request",
-        issues: result.error.issues.flatMap((issue) => {
-          const path = issue.path.join(".");
-          if (issue.code === "unrecognized_keys")
-            return issue.keys.map((key) => ({ path: path ? `${path}.${key}` : key, message: "unknown field" }));
-          return [{ path, message: issue.message }];
-        }),
-      });
+      throw new AppError({ code: "invalid_request", issues: issuesOf(result.error) });
     },
   });

@@ -15,8 +15,15 @@ export async function pendingEnvelopes(deps: Deps, hostId: string): Promise<Comm
 export const envelopes = (deps: Deps, commands: readonly CommandRecord[]): Promise<CommandEnvelope[]> =>
   Promise.all(commands.map((command) => sign(deps, command)));
 
-/** Sends a command at once where the agent can be reached; the agent also finds it in its next answer. */
+/**
+ * Sends a command that is written by every way that is open: its URL where the operator opted in, and its channel. The agent
+ * also finds it in its next answer; by several ways at once it starts once.
+ */
 export async function dispatch(deps: Deps, command: CommandRecord): Promise<void> {
+  await Promise.all([deps.channel.wake(command.hostId), post(deps, command)]);
+}
+
+async function post(deps: Deps, command: CommandRecord): Promise<void> {
   const host = await deps.store.hosts.byId(command.hostId);
   if (host?.agentUrl) await deps.postCommand(host.agentUrl, await sign(deps, command));
 }

@@ -104,8 +104,20 @@ describe("what is done", () => {
       {},
       "cancel",
     ],
-    ["its end was asked for", flightOf([500, 400]), { parameters: { deadlineMs: 25_000 } }, { ending: "cancel" }, "wait"],
-    ["past the point of no return", flightOf([500], { phase: "post-copy" }), { parameters: { deadlineMs: 1000 } }, {}, "wait"],
+    [
+      "its end was asked for",
+      flightOf([500, 400]),
+      { parameters: { deadlineMs: 25_000 } },
+      { ending: "cancel" },
+      "wait",
+    ],
+    [
+      "past the point of no return",
+      flightOf([500], { phase: "post-copy" }),
+      { parameters: { deadlineMs: 1000 } },
+      {},
+      "wait",
+    ],
   ])("%s", (_, flight, overrides, done, expected) => {
     expect(steer(flight, overrides, done)).toBe(expected);
   });
@@ -246,7 +258,12 @@ describe("any course", () => {
 
   test("steering does not make a migration end worse: what converges alone converges steered", () => {
     forAny((_, terms) => {
-      const course = { firstBytes: 500 * MB, setBytes: 50 * MB, dirtyBytesPerSecond: 10 * MB, linkBytesPerSecond: RATE };
+      const course = {
+        firstBytes: 500 * MB,
+        setBytes: 50 * MB,
+        dirtyBytesPerSecond: 10 * MB,
+        linkBytesPerSecond: RATE,
+      };
       const eager = { ...terms, parameters: { ...BASE.parameters }, mechanism: "pre-copy" as const };
       expect(fly(course, eager).converged).toBe(true);
     });

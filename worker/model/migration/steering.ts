@@ -134,8 +134,7 @@ export function onStall(of: SteeringCase, stall: Stall): Steering {
       downtimeLimitMs: raised,
       reason: `${why}: sending that takes ${ms(implied)}, within the ${ms(max)} of downtime allowed.`,
     };
-  if (mayPostCopy(of))
-    return { action: "start-post-copy", reason: `${why}: a downtime of ${ms(implied)} is implied.` };
+  if (mayPostCopy(of)) return { action: "start-post-copy", reason: `${why}: a downtime of ${ms(implied)} is implied.` };
   const isHopeless = implied >= STALL.precopyPossibleFactor * max && terms.parameters.onDeadline !== "force";
   return isHopeless
     ? {

@@ -177,7 +177,11 @@ async function react(parts: Parts, run: SourceRun, state: OutgoingState, watch: 
     case "active":
       return { since: "active", waitMs: await steer(parts, run, state.progress, watch) };
     case "paused":
-      if (!watch.paused) tell(parts, run, { type: "paused", fencingToken, detail: state.detail.slice(0, 2000) });
+      if (!watch.paused) {
+        tell(parts, run, { type: "paused", fencingToken, detail: state.detail.slice(0, 2000) });
+        watch.progressAt = 0;
+        watch.recoverAt = 0;
+      }
       watch.paused = true;
       tellProgress(parts, run, state.progress, watch, { everyMs: PAUSED_PROGRESS_MS });
       await recoverWhenDue(parts, run, watch);

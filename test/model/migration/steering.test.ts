@@ -237,11 +237,14 @@ describe("any course", () => {
       for (const { action, atMs, done } of steps) {
         expect(done.downtimeLimitMs).toBeGreaterThanOrEqual(before.downtimeLimitMs);
         expect(done.bandwidthBytesPerSecond).toBeGreaterThanOrEqual(before.bandwidthBytesPerSecond);
-        const isLate = atMs >= STEER.lastChanceRatio * parameters.deadlineMs;
-        if (action === "set-downtime" && before.raisedAtMs !== null && !isLate)
-          expect(atMs - before.raisedAtMs).toBeGreaterThanOrEqual(STEER.cooldownMs);
-        if (action === "set-bandwidth" && before.spedUpAtMs !== null)
-          expect(atMs - before.spedUpAtMs).toBeGreaterThanOrEqual(STEER.cooldownMs);
+        const isFree = {
+          "set-downtime": atMs >= STEER.lastChanceRatio * parameters.deadlineMs,
+          "set-bandwidth": false,
+        };
+        const lastMs = action === "set-downtime" ? before.raisedAtMs : before.spedUpAtMs;
+        const isTimed = action === "set-downtime" || action === "set-bandwidth";
+        const isSoon = isTimed && !isFree[action] && lastMs !== null && atMs - lastMs < STEER.cooldownMs;
+        expect(isSoon).toBe(false);
         before = done;
       }
     });
@@ -251,8 +254,8 @@ describe("any course", () => {
     forAny((steps, { mechanism, parameters, limits }) => {
       const isSetUp =
         mechanism === "hybrid" || parameters.postCopyAfterMs !== null || parameters.onDeadline === "post-copy";
-      if (limits?.postCopyPermitted !== true || !isSetUp)
-        expect(steps.map(({ action }) => action)).not.toContain("start-post-copy");
+      const isLegal = limits?.postCopyPermitted === true && isSetUp;
+      expect(steps.some(({ action }) => action === "start-post-copy") && !isLegal).toBe(false);
     });
   });
 
@@ -284,18 +287,16 @@ describe("a directive", () => {
   const terms = termsOf({ limits: { downtimeMsMax: 900, bandwidthBytesPerSecondMax: 1e9 } });
   const permitted = termsOf({ limits: { postCopyPermitted: true } });
   const prepared = termsOf({ parameters: { onDeadline: "post-copy" }, limits: { postCopyPermitted: true } });
-  test.each<[Directive, SteeringTerms, RegExp | null]>([
-    [{ set: "downtime", downtimeLimitMs: 900 }, terms, null],
-    [{ set: "downtime", downtimeLimitMs: 901 }, terms, /901 ms is over the 900 ms of the approval/],
-    [{ set: "bandwidth", bytesPerSecond: 1e9 }, terms, null],
-    [{ set: "bandwidth", bytesPerSecond: 2e9 }, terms, /2000000000 bytes\/s is over the 1000000000/],
-    [{ set: "start-post-copy" }, terms, /not permitted by the approval/],
-    [{ set: "start-post-copy" }, permitted, /not set up for post-copy/],
-    [{ set: "start-post-copy" }, prepared, null],
-    [{ set: "cancel" }, terms, null],
+  test.each<[Directive, SteeringTerms, string]>([
+    [{ set: "downtime", downtimeLimitMs: 900 }, terms, "within"],
+    [{ set: "downtime", downtimeLimitMs: 901 }, terms, "901 ms is over the 900 ms of the approval"],
+    [{ set: "bandwidth", bytesPerSecond: 1e9 }, terms, "within"],
+    [{ set: "bandwidth", bytesPerSecond: 2e9 }, terms, "2000000000 bytes/s is over the 1000000000 bytes/s of"],
+    [{ set: "start-post-copy" }, terms, "not permitted by the approval"],
+    [{ set: "start-post-copy" }, permitted, "not set up for post-copy"],
+    [{ set: "start-post-copy" }, prepared, "within"],
+    [{ set: "cancel" }, terms, "within"],
   ])("%j", (directive, within, expected) => {
-    const objection = objectionTo(directive, within, "the approval");
-    if (expected === null) expect(objection).toBeNull();
-    else expect(objection).toMatch(expected);
+    expect(objectionTo(directive, within, "the approval") ?? "within").toContain(expected);
   });
 });

@@ -9,8 +9,11 @@ import { createQmpDriver } from "../../../scripts/agent/qmp/driver.ts";
 import { buildGuest, whyNoLab, type Guest } from "../../../scripts/lab/build-guest.ts";
 import { endGuests, labHostConfig, serialFile, startGuest, type LabHost } from "../../../scripts/lab/machine.ts";
 import { compareBeats, readSerial, type SerialReader } from "../../../scripts/lab/serial.ts";
+import { startAgent, type Agent } from "../../../scripts/agent/agent.ts";
 import { MIB } from "../../../worker/model/units.ts";
-import { prepareCommand } from "../builders.ts";
+import type { MigrationEvent } from "../../../worker/model/wire/event.ts";
+import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
+import { createBench, prepareCommand, startCommand, type Bench } from "../builders.ts";
 
 const STATE = path.join(import.meta.dirname, "../../../.drover");
 const WORK = { filledMib: 112, nonzeroRatio: 0.7, workingSetMib: 16, pagesPerSecond: 1000 };
@@ -27,7 +30,7 @@ const hostNamed = (name: string): LabHost => ({
   memoryBytes: 1024 * MIB,
   migrationBytesPerSecond: 128 * MIB,
 });
-const [here, there] = [hostNamed("a"), hostNamed("b")];
+const [here, there, beyond] = [hostNamed("a"), hostNamed("b"), hostNamed("c")];
 
 type Wire = { uri: string; cut: (sides: "both" | "source") => void; close: () => void };
 
@@ -86,7 +89,7 @@ describe.skipIf(missing !== null)("a real post-copy", { timeout: 120_000 }, () =
     serial?.close();
     for (const wire of wires) wire.close();
     for (const each of [source, destination]) await each?.close();
-    for (const host of [here, there]) await endGuests(host.directory);
+    for (const host of [here, there, beyond]) await endGuests(host.directory);
     rmSync(root, { recursive: true });
   });
 
@@ -150,6 +153,65 @@ describe.skipIf(missing !== null)("a real post-copy", { timeout: 120_000 }, () =
     await arrival.waitForBeats(arrival.beats.length + 20, 20_000);
     expect(await destination.vmStates()).toEqual({ [uuid]: "running" });
     expect(compareBeats(serial.beats, arrival.beats).problems).toEqual([]);
-    arrival.close();
+    serial.close();
+    serial = arrival;
+  });
+
+  test("is recovered by the two agents themselves: nobody tells them to", async () => {
+    const bench = await createBench();
+    const last = open(beyond);
+    const agents: Agent[] = [];
+    try {
+      const [vm] = (await destination.inventory()).vms;
+      if (vm === undefined) throw new Error("no guest");
+      await moveByAgents(bench, agents, { leaving: destination, arriving: last, vm, wired });
+      expect(await last.vmStates()).toEqual({ [uuid]: "running" });
+      const arrival = readSerial(serialFile(beyond.directory, uuid));
+      await arrival.waitForBeats(20, 20_000);
+      expect(compareBeats(serial.beats, arrival.beats).problems).toEqual([]);
+      arrival.close();
+    } finally {
+      for (const agent of agents) agent.kill();
+      await bench.close();
+      await last.close();
+    }
   });
 });
+
+type Move = { leaving: Driver; arriving: Driver; vm: VmInventory; wired: (uri: string) => Promise<Wire> };
+
+/** Two agents move the guest by post-copy over a wire that is cut in the middle of it. */
+async function moveByAgents(bench: Bench, agents: Agent[], { leaving, arriving, vm, wired }: Move): Promise<void> {
+  const calm = { heartbeatMs: 200, sampleMs: 10_000, batchMs: 20_000 };
+  const start = async (hostId: string, driver: Driver): Promise<Agent> => {
+    const { config } = bench.host(hostId, [], calm);
+    const agent = await startAgent(config, driver, { log: (line) => bench.lines.push(line) });
+    agents.push(agent);
+    return agent;
+  };
+  const event = async <T extends MigrationEvent["type"]>(hostId: string, type: T) => {
+    const find = () => bench.edge.events("m1").find((each) => each.hostId === hostId && each.type === type);
+    await expect.poll(() => find()?.type, { timeout: 60_000 }).toBe(type);
+    return find() as Extract<MigrationEvent, { type: T }>;
+  };
+  const move = {
+    vm,
+    mechanism: "post-copy" as const,
+    parameters: { ...prepareCommand().parameters, maxBandwidthBytesPerSecond: 256 * MIB },
+    limits: { ...startCommand().limits, postCopyPermitted: true },
+  };
+  bench.edge.commands.set("hv-b", [bench.signer.seal(prepareCommand(move))]);
+  const { peerUrl } = await start("hv-b", arriving);
+  const wire = await wired((await event("hv-b", "prepared")).migrationUri);
+  const to = { migrationUri: wire.uri, peerUrl };
+  bench.edge.commands.set("hv-a", [bench.signer.seal(startCommand({ ...move, destination: to }))]);
+  await start("hv-a", leaving);
+  await event("hv-b", "switched");
+  bench.edge.commands.clear();
+  wire.cut("both");
+  await event("hv-a", "paused");
+  await event("hv-a", "resumed");
+  const { outcome } = await event("hv-a", "completed");
+  expect(outcome.transferredPages).toBeGreaterThan(10_000);
+  expect(await leaving.vmStates()).toEqual({});
+}

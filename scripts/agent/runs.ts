@@ -51,6 +51,15 @@ export function steeringSoFar({ steering: soFar, command }: SourceRun): z.infer<
   return soFar ?? { ...untouched, raisedAtMs: null, spedUpAtMs: null, directive: 0 };
 }
 
+/** Whether it ends with other parameters than it was commanded with. */
+export function isSteered(run: SourceRun): boolean {
+  const { downtimeLimitMs, bandwidthBytesPerSecond } = steeringSoFar(run);
+  const { parameters } = run.command;
+  return (
+    downtimeLimitMs !== parameters.downtimeLimitMs || bandwidthBytesPerSecond !== parameters.maxBandwidthBytesPerSecond
+  );
+}
+
 export const destinationRun = z.strictObject({
   side: z.literal("destination"),
   command: prepareCommand,

@@ -8,7 +8,7 @@ import { outcomeOf } from "./outcome.ts";
 import { endRun, localState, untilDone, type Parts } from "./parts.ts";
 import { greet, prove, sayDone } from "./proof.ts";
 import { recoverWhenDue } from "./recovery.ts";
-import { presentSource, specOf, type SourceRun } from "./runs.ts";
+import { isSteered, presentSource, specOf, type SourceRun } from "./runs.ts";
 import { steer, tellProgress, tellSteered } from "./steer.ts";
 import { newWatch, PROGRESS_MS, type Watch } from "./watch.ts";
 
@@ -230,7 +230,8 @@ async function afterStop(parts: Parts, run: SourceRun, state: AfterStop, watch: 
   }
   const { stoppedAtMs, completedAtMs, counters } = state;
   const moments = { startedAtMs, stoppedAtMs, completedAtMs, resumedAtMs: resumed?.atMs ?? null };
-  await release(parts, parts.runs.update(run, { outcome: outcomeOf(moments, counters) }));
+  const outcome = { ...outcomeOf(moments, counters), ...(isSteered(run) ? { steered: true as const } : {}) };
+  await release(parts, parts.runs.update(run, { outcome }));
   return "done";
 }
 

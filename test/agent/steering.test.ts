@@ -89,6 +89,14 @@ describe("by itself", () => {
     const before = events("hv-a").length;
     await eventually(() => expect(events("hv-a").length).toBeGreaterThan(before));
     expect(source.script.calls.slice(calls)).toEqual([]);
+    // Its figures are not those of the parameters that were predicted for.
+    target.script.incoming = { state: "loaded" };
+    source.script.vms.set(VM, vmInventory({ state: "postmigrate" }));
+    const stopped = { postCopy: false, stoppedAtMs: Date.now(), progress: progress() };
+    source.script.goTo({ state: "completed", ...stopped, completedAtMs: Date.now(), counters: {} });
+    await eventually(() =>
+      expect(told("hv-a").at(-1)).toMatchObject({ type: "completed", outcome: { steered: true } }),
+    );
   });
 
   test("cut off from Drover it ends a migration that will not converge, and tells afterwards what it did", async () => {

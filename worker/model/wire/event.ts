@@ -39,6 +39,8 @@ export const outcome = z
     remoteFaults: z.int().min(0).optional(),
     /** QEMU's own `downtime`, kept beside the blackout and never learned from. */
     hypervisorDowntimeMs: z.number().min(0).optional(),
+    /** downtime-limit or bandwidth were changed on the way: what was predicted was predicted for others. */
+    steered: z.literal(true).optional(),
   })
   .meta({ id: "MigrationOutcome" });
 export type Outcome = z.infer<typeof outcome>;

@@ -37,6 +37,7 @@ export type Fault =
   | { code: "name_taken"; what: string; name: string }
   | { code: "changed_meanwhile"; what: string; id: string; version: number | null }
   | { code: "point_of_no_return"; migrationId: string; state: string }
+  | { code: "outside_limits"; migrationId: string; detail: string; limits: Record<string, unknown> }
   | { code: "event_refused"; migrationId: string; detail: string }
   | { code: "upgrade_required" }
   | { code: "busy"; detail: string; retryAfterSeconds: number }

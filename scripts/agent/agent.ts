@@ -77,11 +77,11 @@ function assemble(settings: Settings, driver: Driver, life: Life, log: Log, peer
   const api = createApi(settings, life);
   const ledger = openLedger(stateDir);
   const runs = openRuns(stateDir, log, now());
-  const outbox = openOutbox({ stateDir, hostId, bootId, api, life, log, now });
-  const policy = () => readPolicy(settings.policyFile);
   const onCommands = (commands: readonly unknown[]) => {
     for (const envelope of commands) life.spawn("command", async () => void (await handle(envelope)));
   };
+  const outbox = openOutbox({ stateDir, hostId, bootId, api, life, log, now, onCommands });
+  const policy = () => readPolicy(settings.policyFile);
   const { random } = Math;
   const spool = openSpool({ stateDir, bytesMax: SPOOL_BYTES_MAX, api, life, log, now, random, onCommands });
   const collector = createCollector({ settings, driver, spool, life, log, now, isMigrating: runs.isMigrating });

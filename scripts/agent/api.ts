@@ -50,7 +50,7 @@ export type Api = {
   heartbeat: (body: Heartbeat) => Promise<CommandsAnswer>;
   /** The body gzipped already. */
   telemetry: (body: Uint8Array<ArrayBuffer>) => Promise<TelemetryAnswer>;
-  event: (migrationId: string, event: MigrationEvent) => Promise<void>;
+  event: (migrationId: string, event: MigrationEvent) => Promise<CommandsAnswer>;
   refusal: (body: Refusal) => Promise<void>;
 };
 
@@ -99,7 +99,7 @@ export function createApi(settings: Settings, life: Life): Api {
     heartbeat: async (body) => withCommands.parse(await sendJson("POST", `${host}/heartbeat`, body)),
     telemetry: async (body) => telemetryAnswer.parse(await life.hold(() => send("POST", "/v1/telemetry", body))),
     event: async (migrationId, event) =>
-      void (await sendJson("POST", `/v1/migrations/${encodeURIComponent(migrationId)}/events`, event)),
+      withCommands.parse(await sendJson("POST", `/v1/migrations/${encodeURIComponent(migrationId)}/events`, event)),
     refusal: async (body) => void (await sendJson("POST", `${host}/refusals`, body)),
   };
 }

@@ -7,10 +7,11 @@ import type { Refusal } from "../../worker/model/wire/event.ts";
 import type { Api } from "./api.ts";
 import type { Destination } from "./destination.ts";
 import { openEnvelope } from "./envelope.ts";
-import { judgeCommand, vmOf, type JudgeContext, type Judgement } from "./judge.ts";
+import { isMove, judgeCommand, vmOf, type JudgeContext, type Judgement } from "./judge.ts";
 import type { Ledger } from "./ledger.ts";
 import { messageOf } from "./log.ts";
 import { localState, type Parts } from "./parts.ts";
+import { steeringSoFar, type SourceRun } from "./runs.ts";
 import type { Source } from "./source.ts";
 
 /** More reports of refused strangers at once than this are only logged. */
@@ -59,7 +60,7 @@ export function createCommands(parts: CommandParts): (envelope: unknown) => Prom
 }
 
 async function findVm({ driver }: Parts, command: Command): Promise<JudgeContext["localVm"]> {
-  if (command.type === "migration.cancel") return null;
+  if (!isMove(command)) return null;
   const { vms } = await driver.inventory();
   const vm = vms.find(({ uuid }) => uuid === command.vm.uuid);
   return vm ? { uuid: vm.uuid, name: vm.name } : null;
@@ -71,6 +72,7 @@ function judgeAndRecord(
   signedAtMs: number,
   localVm: JudgeContext["localVm"],
 ): Judgement {
+  const run = runs.get(command.migrationId);
   const judgement = judgeCommand(command, {
     hostId: settings.hostId,
     nowMs: now(),
@@ -80,6 +82,7 @@ function judgeAndRecord(
     policy: policy(),
     localVm,
     busyWith: runs.busyWith(vmOf(command), command.migrationId),
+    source: run?.side === "source" ? { command: run.command, directive: steeringSoFar(run).directive } : null,
   });
   if (judgement.verdict === "repeat") return judgement;
   const taken = judgement.verdict === "take";
@@ -87,6 +90,8 @@ function judgeAndRecord(
   if (taken && command.type === "migration.prepare") destination.take(command);
   if (taken && command.type === "migration.start") source.take(command);
   ledger.record(command, taken, now());
+  if (taken && command.type === "migration.steer" && run?.side === "source")
+    runs.update<SourceRun>(run, { steering: { ...steeringSoFar(run), directive: command.number } });
   return judgement;
 }
 
@@ -105,6 +110,8 @@ function act(parts: CommandParts, command: Command, judgement: Judgement, report
   parts.log("info", "a command was taken", { type: command.type, commandId: id, migrationId });
   const run = parts.runs.get(migrationId);
   if (command.type === "migration.cancel") return parts.life.spawn("cancel", () => cancel(parts, command));
+  if (command.type === "migration.steer" || command.type === "migration.recover")
+    return parts.life.spawn("directive", () => direct(parts, command));
   if (run?.side === "source") parts.source.go(run);
   if (run?.side === "destination") parts.destination.go(run);
 }
@@ -113,6 +120,22 @@ function refuse({ outbox, log }: Parts, command: Command, reason: string, detail
   const { id, migrationId, fencingToken } = command;
   log("warn", "a command was refused", { commandId: id, migrationId, reason, detail });
   outbox.add(migrationId, { type: "refused", commandId: id, fencingToken, reason, detail: detail.slice(0, 2000) });
+}
+
+async function direct(
+  parts: CommandParts,
+  command: Extract<Command, { type: "migration.steer" | "migration.recover" }>,
+): Promise<void> {
+  const run = parts.runs.get(command.migrationId);
+  if (run?.side !== "source") return;
+  const { source } = parts;
+  try {
+    const done = command.type === "migration.steer" ? source.steer(run, command) : source.recover(run, command);
+    const problem = await done;
+    if (problem !== null) refuse(parts, command, problem.reason, problem.detail);
+  } catch (error) {
+    refuse(parts, command, "driver", messageOf(error));
+  }
 }
 
 async function cancel(parts: CommandParts, command: Extract<Command, { type: "migration.cancel" }>): Promise<void> {

@@ -4,7 +4,8 @@ import { DriverError, type IncomingState } from "./driver.ts";
 import { createMutex } from "./life.ts";
 import { messageOf } from "./log.ts";
 import { endRun, untilDone, type Parts } from "./parts.ts";
-import type { AliveMessage, PeerHandlers, PeerReply, StoppedAnswer, StoppedMessage } from "./peer.ts";
+import type { PeerHandlers, PeerMessage, PeerReply, StoppedAnswer, StoppedMessage } from "./peer.ts";
+import { listenAnew } from "./recovery.ts";
 import { specOf, type DestinationRun } from "./runs.ts";
 
 const WATCH_MS = 1000;
@@ -59,6 +60,10 @@ export function createDestination(parts: Parts): Destination {
       const live = liveOf(run);
       return live.alone(() => takeProof(parts, present(parts, run), live, message, takenAtMs));
     },
+    recover: async (message) => {
+      const run = find(parts, message);
+      return "status" in run ? run : liveOf(run).alone(() => listenAnew(parts, present(parts, run)));
+    },
     alive: async (message) => {
       const run = find(parts, message);
       if ("status" in run) return run;
@@ -77,7 +82,7 @@ function present({ runs }: Parts, run: DestinationRun): DestinationRun {
 }
 
 /** The run that a peer's message is about, if it says nothing else than the run's own command. */
-function find({ runs }: Parts, message: StoppedMessage | AliveMessage): DestinationRun | PeerReply {
+function find({ runs }: Parts, message: PeerMessage): DestinationRun | PeerReply {
   const run = runs.get(message.migrationId);
   if (run?.side !== "destination")
     return { status: 404, body: { detail: "this host is not preparing that migration" } };

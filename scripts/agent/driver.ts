@@ -81,6 +81,12 @@ export type Driver = {
   /** Destination: kills an incoming side that never ran. Resolves when its process is proven dead. */
   abandonIncoming: (uuid: string) => Promise<void>;
 
+  /**
+   * Destination of a post-copy whose source has lost it: listens anew, also when this side has not noticed the loss yet. Returns
+   * where the source must connect. Repeating it is harmless.
+   */
+  recoverIncoming: (uuid: string) => Promise<{ migrationUri: string }>;
+
   /** Source: takes up the migration. Resolves when the hypervisor has accepted it; throws DriverError otherwise, the VM untouched. */
   startOutgoing: (spec: MigrationSpec, migrationUri: string) => Promise<{ startedAtMs: number }>;
   /** Source: resolves with the state as soon as it differs in kind from `since`, or after `timeoutMs` with what it is then. */
@@ -92,6 +98,8 @@ export type Driver = {
   forceSwitchover: (uuid: string) => Promise<void>;
   /** Source: before the point of no return only; the VM goes on running here. */
   cancelOutgoing: (uuid: string) => Promise<void>;
+  /** Source of a paused post-copy: connects to where the destination listens anew. Resolves when post-copy goes on. */
+  recoverOutgoing: (uuid: string, migrationUri: string) => Promise<void>;
   /** Source: after `completed` and the destination running: ends what is left of the VM here. */
   releaseSource: (uuid: string) => Promise<void>;
   /** Source: lets the VM run here again, legal only when the destination's process is proven dead. */

@@ -1,7 +1,8 @@
 // Whether this agent takes a command. Pure: what is known comes in, the decision goes out. The order of the rules is the
 // order in which they protect: first what was already answered, then age, fencing, and what the operator permits.
 import { MINUTE_MS } from "../../worker/model/units.ts";
-import type { Command, PrepareCommand, StartCommand } from "../../worker/model/wire/command.ts";
+import { objectionTo } from "../../worker/model/migration/directives.ts";
+import type { Command, PrepareCommand, StartCommand, SteerCommand } from "../../worker/model/wire/command.ts";
 import { inWindows, listsVm, permitsIn, permitsOut, type LocalPolicy, type PolicyState } from "./policy.ts";
 
 /** A delivery signed longer ago, or further in the future, is void. */
@@ -28,6 +29,8 @@ export type JudgeContext = {
   localVm: { uuid: string; name: string } | null;
   /** Another migration of the same VM that has not ended here. */
   busyWith: string | null;
+  /** The migration that the command is about, where this host is its source, and the number of its newest directive. */
+  source: { command: StartCommand; directive: number } | null;
 };
 
 export type Judgement =
@@ -40,7 +43,12 @@ type Objection = { reason: string; detail: string } | null;
 type MoveCommand = PrepareCommand | StartCommand;
 
 export function vmOf(command: Command): string {
-  return command.type === "migration.cancel" ? command.vmUuid : command.vm.uuid;
+  return isMove(command) ? command.vm.uuid : command.vmUuid;
+}
+
+/** A command that begins something; the others are about what has begun. */
+export function isMove(command: Command): command is MoveCommand {
+  return command.type === "migration.prepare" || command.type === "migration.start";
 }
 
 function age(command: Command, { nowMs, signedAtMs }: JudgeContext): Objection {
@@ -60,7 +68,9 @@ function fencing(command: Command, { ledger }: JudgeContext): Objection {
   if (command.fencingToken < seen.token)
     return { reason: "stale-token", detail: `token ${command.fencingToken}; ${seen.token} was seen for this VM` };
   const other = seen.taken[command.type];
-  if (other === undefined) return null;
+  // Of these a migration has as many as people want.
+  const isRepeatable = command.type === "migration.steer" || command.type === "migration.recover";
+  if (other === undefined || isRepeatable) return null;
   return { reason: "stale-token", detail: `token ${command.fencingToken} was used by ${command.type} ${other}` };
 }
 
@@ -139,16 +149,55 @@ function postCopy(command: MoveCommand, policy: LocalPolicy): Objection {
   return null;
 }
 
+/** Within what was approved, as the command to start said it, and within what this host permits now. */
+function directed(command: SteerCommand, { source, stopped, policy }: JudgeContext): Objection {
+  if (source === null) return { reason: "no-run", detail: "this host is not the source of that migration" };
+  const { fencingToken, mechanism, parameters, limits } = source.command;
+  if (command.fencingToken !== fencingToken)
+    return { reason: "stale-token", detail: `token ${command.fencingToken}; the migration has ${fencingToken}` };
+  if (command.number <= source.directive)
+    return {
+      reason: "superseded",
+      detail: `directive ${command.number} comes after ${source.directive}, which counts`,
+    };
+  const { directive } = command;
+  if (directive.set === "cancel") return null;
+  if (stopped) return { reason: "stopped", detail: "the STOP file of this host refuses all but a cancel" };
+  const beyond = objectionTo(directive, { mechanism, parameters, limits }, "the approval");
+  if (beyond !== null) return { reason: "limits", detail: beyond };
+  if (policy.kind === "unreadable")
+    return { reason: "policy", detail: `the local policy cannot be read: ${policy.detail}` };
+  const {
+    downtimeMsMax = Infinity,
+    bandwidthBytesPerSecondMax = Infinity,
+    postCopy: postCopyPermitted,
+  } = policy.policy;
+  const local = { downtimeMsMax, bandwidthBytesPerSecondMax, postCopyPermitted };
+  const detail = objectionTo(directive, { mechanism, parameters, limits: local }, "the local policy");
+  return detail === null ? null : { reason: "policy", detail };
+}
+
+function purpose(command: Command, context: JudgeContext): Objection {
+  switch (command.type) {
+    // A cancel leaves the VM where it is, and a recovery where it has to go: nothing local has to permit them.
+    case "migration.cancel":
+      return null;
+    case "migration.recover":
+      return context.source === null
+        ? { reason: "no-run", detail: "this host is not the source of that migration" }
+        : null;
+    case "migration.steer":
+      return directed(command, context);
+    case "migration.prepare":
+    case "migration.start":
+      return withdrawn(command, context) ?? permission(command, context) ?? place(command, context);
+  }
+}
+
 /** The agent's last word on a command whose signature was found good. */
 export function judgeCommand(command: Command, context: JudgeContext): Judgement {
   if (context.ledger.commands[command.id] !== undefined) return { verdict: "repeat" };
-  const objection =
-    age(command, context) ??
-    fencing(command, context) ??
-    // A cancel leaves the VM where it is; nothing local has to permit it.
-    (command.type === "migration.cancel"
-      ? null
-      : (withdrawn(command, context) ?? permission(command, context) ?? place(command, context)));
+  const objection = age(command, context) ?? fencing(command, context) ?? purpose(command, context);
   return objection === null ? { verdict: "take" } : { verdict: "refuse", ...objection };
 }
 

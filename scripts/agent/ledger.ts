@@ -7,7 +7,13 @@ import { readJson, writeFileAtomically } from "./files.ts";
 import { recordCommand, type LedgerState } from "./judge.ts";
 import { messageOf } from "./log.ts";
 
-const commandType = z.enum(["migration.prepare", "migration.start", "migration.cancel"]);
+const commandType = z.enum([
+  "migration.prepare",
+  "migration.start",
+  "migration.cancel",
+  "migration.steer",
+  "migration.recover",
+]);
 const token = z.int().min(1);
 
 const ledgerFile = z.strictObject({

@@ -35,7 +35,7 @@ type DraftOf<Event> = Event extends unknown ? Omit<Event, "hostId" | "bootId" | 
 export type EventDraft = DraftOf<MigrationEvent>;
 
 export type Outbox = {
-  /** Durable when it returns. An event that happens once (everything but `progress`, `paused`, `resumed`) is added once. */
+  /** Durable when it returns. An event that happens once (everything but `progress`, `steered`, `paused`, `resumed`) is added once. */
   add: (migrationId: string, event: EventDraft) => void;
   /** Not durable: the newest replaces an older one that still waits. */
   progress: (migrationId: string, event: EventDraft) => void;
@@ -43,15 +43,33 @@ export type Outbox = {
   repeat: (migrationId: string, commandId: string) => boolean;
 };
 
-const ANSWERS: readonly MigrationEvent["type"][] = ["prepared", "accepted", "refused", "failed", "cancelled"];
+const ANSWERS: readonly MigrationEvent["type"][] = [
+  "prepared",
+  "accepted",
+  "steered",
+  "refused",
+  "failed",
+  "cancelled",
+];
+const REPEATABLE: readonly MigrationEvent["type"][] = ["paused", "resumed", "steered"];
 
 function keyOf(event: EventDraft): string | null {
-  if (event.type === "paused" || event.type === "resumed") return null;
+  if (REPEATABLE.includes(event.type)) return null;
   if (event.type === "refused") return `refused ${event.commandId ?? ""}`;
   return event.type === "switched" ? `switched ${event.side}` : event.type;
 }
 
-type Parts = { stateDir: string; hostId: string; bootId: string; api: Api; life: Life; log: Log; now: () => number };
+type Parts = {
+  stateDir: string;
+  hostId: string;
+  bootId: string;
+  api: Api;
+  life: Life;
+  log: Log;
+  now: () => number;
+  /** What came in the answer to an event. */
+  onCommands: (commands: readonly unknown[]) => void;
+};
 
 function openQueues(folder: string, { log, now }: Parts): Map<string, Queue> {
   ensureFolder(folder);
@@ -97,9 +115,13 @@ function complete({ parts: { hostId, bootId, now } }: Box, queue: Queue, draft: 
 }
 
 /** Sends one event; true when it need not be sent again. */
-async function deliver({ api, log, now }: Parts, migrationId: string, event: MigrationEvent): Promise<boolean> {
+async function deliver(
+  { api, log, now, onCommands }: Parts,
+  migrationId: string,
+  event: MigrationEvent,
+): Promise<boolean> {
   try {
-    await api.event(migrationId, event);
+    onCommands((await api.event(migrationId, event)).commands);
     return true;
   } catch (error) {
     const given = isFinal(error) || event.type === "progress" || now() - event.at > GIVE_UP_MS;

@@ -1,5 +1,5 @@
 // What one agent tells another, host to host: that the source still works on it (`/peer/alive`), and that the source has
-// stopped for good (`/peer/stopped`). Question and answer are proven with the cluster's secret; an answer proves which
+// stopped for good (`/peer/stopped`), and that it waits to go on with a post-copy (`/peer/recover`). Question and answer are proven with the cluster's secret; an answer proves which
 // question it belongs to, so that none can be replayed or made up on the way.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type Server } from "node:http";
@@ -13,6 +13,8 @@ import { answer, readBody } from "./serve.ts";
 export const PEER_SIGNATURE = "drover-peer-signature";
 const BODY_BYTES_MAX = 16_384;
 const REQUEST_MS_MAX = 5000;
+/** The destination's hypervisor may have to give up its old connection first. */
+const RECOVER_MS_MAX = 30_000;
 
 const head = {
   migrationId: z.string().min(1).max(64),
@@ -27,6 +29,13 @@ export type StoppedMessage = z.infer<typeof stoppedMessage>;
 /** `done`: the source has released its side. */
 export const aliveMessage = z.strictObject({ ...head, done: z.boolean() });
 export type AliveMessage = z.infer<typeof aliveMessage>;
+
+/** Post-copy has lost its link as the source sees it: the destination is to listen anew. */
+export const recoverMessage = z.strictObject(head);
+export type RecoverMessage = z.infer<typeof recoverMessage>;
+export type PeerMessage = StoppedMessage | AliveMessage | RecoverMessage;
+
+export const recoverAnswer = z.object({ migrationUri: z.string().min(1).max(512) });
 
 export const aliveAnswer = z.object({ leaseMs: z.number().positive() });
 
@@ -56,12 +65,17 @@ export type PeerReply = { status: number; body: unknown };
 export type PeerHandlers = {
   stopped: (message: StoppedMessage) => Promise<PeerReply>;
   alive: (message: AliveMessage) => Promise<PeerReply>;
+  recover: (message: RecoverMessage) => Promise<PeerReply>;
 };
 
 function route(url: string | undefined, body: unknown, handlers: PeerHandlers): Promise<PeerReply> | null {
   if (url === "/peer/stopped") {
     const message = stoppedMessage.safeParse(body);
     return message.success ? handlers.stopped(message.data) : null;
+  }
+  if (url === "/peer/recover") {
+    const message = recoverMessage.safeParse(body);
+    return message.success ? handlers.recover(message.data) : null;
   }
   const message = aliveMessage.safeParse(body);
   return url === "/peer/alive" && message.success ? handlers.alive(message.data) : null;
@@ -121,8 +135,8 @@ export async function tellPeer(
   life: Life,
   secret: string,
   peerUrl: string,
-  path: "/peer/stopped" | "/peer/alive",
-  message: StoppedMessage | AliveMessage,
+  path: "/peer/stopped" | "/peer/alive" | "/peer/recover",
+  message: PeerMessage,
 ): Promise<PeerReply> {
   const text = JSON.stringify(message);
   return life.hold(async () => {
@@ -131,7 +145,10 @@ export async function tellPeer(
       headers: { "content-type": "application/json", [PEER_SIGNATURE]: signPeer(secret, text) },
       body: text,
       redirect: "error",
-      signal: AbortSignal.any([life.signal, AbortSignal.timeout(REQUEST_MS_MAX)]),
+      signal: AbortSignal.any([
+        life.signal,
+        AbortSignal.timeout(path === "/peer/recover" ? RECOVER_MS_MAX : REQUEST_MS_MAX),
+      ]),
     });
     const answered = await response.text();
     if (!matches(response.headers.get(PEER_SIGNATURE), signAnswer(secret, text, answered)))

@@ -13,7 +13,8 @@ const GREETING_RETRY_MS = 300;
 /** Recording the stop waits this long for the first answer, so that writing to the disk does not slow it down. */
 const RECORD_AFTER_MS = 100;
 
-function headOf({ driver }: Parts, { command }: SourceRun) {
+/** What every message to the destination's agent begins with. */
+export function headOf({ driver }: Parts, { command }: SourceRun) {
   const { migrationId, vm, fencingToken, fromHostId } = command;
   return { migrationId, vmUuid: vm.uuid, fencingToken, fromHostId, sentAt: driver.now() };
 }

@@ -19,6 +19,16 @@ const ended = { endedAt: z.number().optional(), ending: ending.optional() };
 /** Who asked for the end: a command, or the deadline. */
 const cancelRequest = z.strictObject({ commandId: z.string().optional(), reason: z.string(), detail: z.string() });
 
+/** What was steered so far, so that a restarted agent goes on from there. Moments in ms since the start of the migration. */
+const steering = z.strictObject({
+  downtimeLimitMs: z.number(),
+  bandwidthBytesPerSecond: z.number(),
+  raisedAtMs: z.number().nullable(),
+  spedUpAtMs: z.number().nullable(),
+  /** Number of the newest directive that was taken. */
+  directive: z.int().min(0),
+});
+
 export const sourceRun = z.strictObject({
   side: z.literal("source"),
   command: startCommand,
@@ -28,10 +38,27 @@ export const sourceRun = z.strictObject({
   /** The destination runs the VM, since then on this host's clock (null: since an unknown moment). */
   resumed: z.strictObject({ atMs: z.number().nullable() }).optional(),
   cancel: cancelRequest.optional(),
+  steering: steering.optional(),
   outcome: outcome.optional(),
   ...ended,
 });
 export type SourceRun = z.infer<typeof sourceRun>;
+
+/** As commanded, where nothing was steered yet. */
+export function steeringSoFar({ steering: soFar, command }: SourceRun): z.infer<typeof steering> {
+  const { downtimeLimitMs, maxBandwidthBytesPerSecond } = command.parameters;
+  const untouched = { downtimeLimitMs, bandwidthBytesPerSecond: maxBandwidthBytesPerSecond };
+  return soFar ?? { ...untouched, raisedAtMs: null, spedUpAtMs: null, directive: 0 };
+}
+
+/** Whether it ends with other parameters than it was commanded with. */
+export function isSteered(run: SourceRun): boolean {
+  const { downtimeLimitMs, bandwidthBytesPerSecond } = steeringSoFar(run);
+  const { parameters } = run.command;
+  return (
+    downtimeLimitMs !== parameters.downtimeLimitMs || bandwidthBytesPerSecond !== parameters.maxBandwidthBytesPerSecond
+  );
+}
 
 export const destinationRun = z.strictObject({
   side: z.literal("destination"),
@@ -62,6 +89,12 @@ export type Runs = {
   /** Forgets a run that never began. */
   discard: (run: Run) => void;
 };
+
+/** The run as it is stored now. */
+export function presentSource(runs: Runs, run: SourceRun): SourceRun {
+  const stored = runs.get(run.command.migrationId);
+  return stored?.side === "source" ? stored : run;
+}
 
 export function specOf({ command }: Run): MigrationSpec {
   const { migrationId, vm, mechanism, parameters } = command;

@@ -1,19 +1,23 @@
 // The source's side of a migration: start it, watch it, prove the stop to the destination, release.
-import type { CancelCommand, StartCommand } from "../../worker/model/wire/command.ts";
+import type { CancelCommand, RecoverCommand, StartCommand, SteerCommand } from "../../worker/model/wire/command.ts";
 import type { EventDraft } from "./outbox.ts";
+import { obey, type Problem } from "./directives.ts";
 import { DriverError, type OutgoingState } from "./driver.ts";
 import { messageOf } from "./log.ts";
 import { outcomeOf } from "./outcome.ts";
 import { endRun, localState, untilDone, type Parts } from "./parts.ts";
 import { greet, prove, sayDone } from "./proof.ts";
-import { specOf, type SourceRun } from "./runs.ts";
-import { steer, tellProgress } from "./steer.ts";
+import { recoverWhenDue } from "./recovery.ts";
+import { isSteered, presentSource, specOf, type SourceRun } from "./runs.ts";
+import { steer, tellProgress, tellSteered } from "./steer.ts";
 import { newWatch, PROGRESS_MS, type Watch } from "./watch.ts";
 
 const RETRY_MS = 500;
 const RETRY_MS_MAX = 30_000;
 const PROOF_RETRY_MS_MIN = 50;
 const PROOF_RETRY_MS_MAX = 1000;
+/** How often a paused post-copy says that it still waits. */
+const PAUSED_PROGRESS_MS = 10_000;
 /** Then a person is told where the VM stands. */
 const CONTINUE_ATTEMPTS_MAX = 20;
 
@@ -24,8 +28,13 @@ export type Source = {
   /** After a restart. */
   resume: (run: SourceRun) => void;
   /** Why it cannot be cancelled, or null: it will be, and the event says so. */
-  cancel: (run: SourceRun, command: CancelCommand) => Promise<string | null>;
+  cancel: (run: SourceRun, command: Pick<CancelCommand, "id" | "reason">) => Promise<string | null>;
+  /** Does what was judged to be within the limits. Why it cannot be done, or null: it was, and an event says so. */
+  steer: (run: SourceRun, command: SteerCommand) => Promise<Problem | null>;
+  recover: (run: SourceRun, command: RecoverCommand) => Promise<Problem | null>;
 };
+
+const PAST_RETURN = "the VM has stopped here for the switch-over or is gone; only the destination can have it now";
 
 export function createSource(parts: Parts): Source {
   const watches = new Map<string, Watch>();
@@ -40,26 +49,42 @@ export function createSource(parts: Parts): Source {
       ),
     );
   };
+  const cancel: Source["cancel"] = async (run, command) => {
+    const now = present(parts, run);
+    const isStopped = now.stoppedAtMs !== undefined || watches.get(run.command.migrationId)?.stopSeen;
+    if (now.ending === "completed" || isStopped) return PAST_RETURN;
+    const cancelled = { commandId: command.id, reason: "command", detail: command.reason };
+    if (now.endedAt === undefined) parts.runs.update(now, { cancel: cancelled });
+    else await endRun(parts, now, { type: "cancelled", ...cancelled });
+    return null;
+  };
   return {
     take: (command) => parts.runs.save<SourceRun>({ side: "source", command }),
     go: (run) => track(run, (watch) => begin(parts, run, watch)),
     resume: (run) => track(run, (watch) => takeUp(parts, run, watch)),
-    cancel: async (run, command) => {
+    cancel,
+    steer: async (run, command) => {
+      const { directive, id, reason } = command;
+      const pastReturn = { reason: "point-of-no-return", detail: PAST_RETURN };
+      if (directive.set === "cancel") return (await cancel(run, { id, reason })) === null ? null : pastReturn;
+      const watch = watches.get(run.command.migrationId);
       const now = present(parts, run);
-      if (now.ending === "completed" || now.stoppedAtMs !== undefined || watches.get(command.migrationId)?.stopSeen)
-        return "the VM has stopped here for the switch-over or is gone; only the destination can have it now";
-      const cancel = { commandId: command.id, reason: "command", detail: command.reason };
-      if (now.endedAt === undefined) parts.runs.update(now, { cancel });
-      else await endRun(parts, now, { type: "cancelled", ...cancel });
+      if (now.stoppedAtMs !== undefined || watch?.stopSeen) return pastReturn;
+      if (watch === undefined || now.endedAt !== undefined || now.cancel)
+        return { reason: "ended", detail: "the migration has ended here, or is being cancelled" };
+      return obey(parts, now, watch, { id, reason }, directive);
+    },
+    recover: async (run, { id, reason }) => {
+      const watch = watches.get(run.command.migrationId);
+      if (!watch?.paused) return { reason: "not-paused", detail: "no post-copy that has lost its link waits here" };
+      watch.recoverAt = 0;
+      tellSteered(parts, run, { what: "recover", why: reason }, { by: "command", commandId: id });
       return null;
     },
   };
 }
 
-function present({ runs }: Parts, run: SourceRun): SourceRun {
-  const stored = runs.get(run.command.migrationId);
-  return stored?.side === "source" ? stored : run;
-}
+const present = ({ runs }: Parts, run: SourceRun): SourceRun => presentSource(runs, run);
 
 function tell({ outbox }: Parts, { command }: SourceRun, event: EventDraft): void {
   outbox.add(command.migrationId, event);
@@ -152,8 +177,14 @@ async function react(parts: Parts, run: SourceRun, state: OutgoingState, watch: 
     case "active":
       return { since: "active", waitMs: await steer(parts, run, state.progress, watch) };
     case "paused":
-      if (!watch.paused) tell(parts, run, { type: "paused", fencingToken, detail: state.detail.slice(0, 2000) });
+      if (!watch.paused) {
+        tell(parts, run, { type: "paused", fencingToken, detail: state.detail.slice(0, 2000) });
+        watch.progressAt = 0;
+        watch.recoverAt = 0;
+      }
       watch.paused = true;
+      tellProgress(parts, run, state.progress, watch, { everyMs: PAUSED_PROGRESS_MS });
+      await recoverWhenDue(parts, run, watch);
       return { since: "paused", waitMs: PROGRESS_MS };
     case "stopped":
     case "completed":
@@ -199,7 +230,8 @@ async function afterStop(parts: Parts, run: SourceRun, state: AfterStop, watch: 
   }
   const { stoppedAtMs, completedAtMs, counters } = state;
   const moments = { startedAtMs, stoppedAtMs, completedAtMs, resumedAtMs: resumed?.atMs ?? null };
-  await release(parts, parts.runs.update(run, { outcome: outcomeOf(moments, counters) }));
+  const outcome = { ...outcomeOf(moments, counters), ...(isSteered(run) ? { steered: true as const } : {}) };
+  await release(parts, parts.runs.update(run, { outcome }));
   return "done";
 }
 

@@ -1,4 +1,7 @@
 // What the source's side keeps in mind while it watches a migration.
+import type { Flight } from "../../worker/model/migration/in-flight-seen.ts";
+import type { Steered } from "../../worker/model/migration/steering.ts";
+import { createMutex } from "./life.ts";
 import type { Parts } from "./parts.ts";
 
 /** Progress is told at most this often. */
@@ -13,15 +16,23 @@ export type Watch = {
   aliveAt: number;
   /** How often the destination wants to hear of the source. */
   aliveEveryMs: number;
+  /** One change at a time: the rule's own and those that are directed. */
+  alone: ReturnType<typeof createMutex>;
+  /** What progress has shown; null: nothing yet. */
+  flight: Flight | null;
   cancelAsked: boolean;
-  deadlineDone: boolean;
-  postCopyAsked: boolean;
+  /** The end that the hypervisor has taken. */
+  ending: Steered["ending"];
+  postCopyRefusals: number;
   /** The VM was seen stopped for good here. */
   stopSeen: boolean;
   /** The stop is on the disk and on its way to Drover. */
   stopNoted: boolean;
   proofs: number;
   paused: boolean;
+  /** When the next attempt to go on with a paused post-copy is due, wall time. */
+  recoverAt: number;
+  recoveryFailures: number;
 };
 
 export function newWatch({ driver }: Parts): Watch {
@@ -30,12 +41,16 @@ export function newWatch({ driver }: Parts): Watch {
     progressAt: 0,
     aliveAt: 0,
     aliveEveryMs: PROGRESS_MS,
+    alone: createMutex(),
+    flight: null,
     cancelAsked: false,
-    deadlineDone: false,
-    postCopyAsked: false,
+    ending: null,
+    postCopyRefusals: 0,
     stopSeen: false,
     stopNoted: false,
     proofs: 0,
     paused: false,
+    recoverAt: 0,
+    recoveryFailures: 0,
   };
 }

@@ -28,6 +28,7 @@ function judge(command: Command, changes: Partial<JudgeContext> = {}, policy: ob
     policy: { kind: "policy", policy: localPolicy.parse({ mode: "in-out", postCopy: true, ...policy }) },
     localVm: here,
     busyWith: null,
+    source: null,
     ...changes,
   });
 }

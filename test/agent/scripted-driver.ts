@@ -106,14 +106,19 @@ export function createScript(vms: VmInventory[]): Script {
         return { startedAtMs: Date.now() };
       },
       observeOutgoing: (_uuid, since, timeoutMs) => observer.observe(since, timeoutMs),
-      setDowntimeLimit: (uuid) => step("setDowntimeLimit", uuid),
-      setBandwidth: (uuid) => step("setBandwidth", uuid),
+      setDowntimeLimit: (uuid, downtimeLimitMs) => step("setDowntimeLimit", uuid, downtimeLimitMs),
+      setBandwidth: (uuid, bytesPerSecond) => step("setBandwidth", uuid, bytesPerSecond),
       startPostCopy: (uuid) => step("startPostCopy", uuid),
       forceSwitchover: (uuid) => step("forceSwitchover", uuid),
       cancelOutgoing: async (uuid) => {
         await step("cancelOutgoing", uuid);
         script.goTo({ state: "cancelled", detail: "cancelled", vmState: "running" });
       },
+      recoverIncoming: async (uuid) => {
+        await step("recoverIncoming", uuid);
+        return { migrationUri: "tcp:127.0.0.1:4445" };
+      },
+      recoverOutgoing: (uuid, migrationUri) => step("recoverOutgoing", uuid, migrationUri),
       releaseSource: async (uuid) => {
         await step("releaseSource", uuid);
         script.vms.delete(uuid);

@@ -4,7 +4,6 @@ import {
   type RunState,
   type RunView,
   RUN_STATES,
-  type SideView,
   type Signal,
   isEnded,
   isPastNoReturn,
@@ -12,34 +11,9 @@ import {
   nextStep,
   signalOf,
 } from "../../worker/model/lifecycle.ts";
+import type { SideView } from "../../worker/model/truth.ts";
+import { SIGNALS } from "../support/signals.ts";
 import type { MigrationEvent } from "../../worker/model/wire/event.ts";
-
-const SIGNALS: Signal[] = [
-  "claim",
-  "prepare-sent",
-  "prepared",
-  "accepted",
-  "progress",
-  "source-stopped",
-  "destination-running",
-  "destination-running-post-copy",
-  "link-lost",
-  "link-back",
-  "source-completed",
-  "source-failed",
-  "source-failed-vm-unknown",
-  "destination-failed",
-  "source-cancelled",
-  "destination-refused",
-  "source-refused",
-  "superseded",
-  "cancel-untouched",
-  "silent",
-  "seen-at-destination-only",
-  "seen-at-source-only",
-  "resolved-at-destination",
-  "resolved-at-source",
-];
 
 const path = (...signals: Signal[]): (RunState | null)[] => {
   let state: RunState | null = "queued";
@@ -104,8 +78,11 @@ describe("the table", () => {
       new Set([
         "seen-at-destination-only",
         "seen-at-source-only",
+        "seen-elsewhere",
         "resolved-at-destination",
         "resolved-at-source",
+        "resolved-elsewhere",
+        "resolved-nowhere",
         "source-refused",
       ]),
     );
@@ -174,6 +151,7 @@ const view = (state: RunState, fields: Partial<RunView> = {}): RunView => ({
   hasOutcome: true,
   source: side(),
   destination: side(),
+  elsewhere: null,
   ...fields,
 });
 

@@ -230,7 +230,14 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     title: "Past the point of no return",
     status: 409,
     detail: `Migration ${migrationId} is ${state} with post-copy active: the VM's memory is on two hosts.`,
-    advice: "Let it finish; where its link is lost, restore the link.",
+    advice: "Let it finish; where its link is lost, restore the link and POST …/recover.",
+  }),
+  outside_limits: ({ migrationId, detail, limits }) => ({
+    title: "Outside the approved limits",
+    status: 422,
+    detail: `Migration ${migrationId}: ${detail}.`,
+    advice: "Stay within `limits`, or cancel it and have a plan approved that permits this.",
+    extra: { limits },
   }),
   event_refused: ({ detail }) => ({
     title: "Event does not fit the migration",

@@ -1,8 +1,8 @@
 // The migration run as one pure table (DESIGN section 7): which state follows which signal, and what to do next.
 // A signal that the table does not know in a state moves nothing; the caller stores it and says why.
+import { type Sides, goneAt, runsAt, whereabouts } from "./truth.ts";
 import type { Mechanism } from "./wire/common.ts";
 import type { MigrationEvent } from "./wire/event.ts";
-import type { VmState } from "./wire/inventory.ts";
 import { HOST_STALE_MS } from "./units.ts";
 
 export const RUN_STATES = [
@@ -49,8 +49,11 @@ export type Signal =
   | "silent"
   | "seen-at-destination-only"
   | "seen-at-source-only"
+  | "seen-elsewhere"
   | "resolved-at-destination"
-  | "resolved-at-source";
+  | "resolved-at-source"
+  | "resolved-elsewhere"
+  | "resolved-nowhere";
 
 type Row = Partial<Record<Signal, RunState>>;
 
@@ -63,7 +66,12 @@ const UNTOUCHED: Row = {
 };
 
 /** With post-copy active nobody can say from one side alone what is left of the VM. */
-const REPORTED_DEAD: Row = { "source-failed": "lost", "source-failed-vm-unknown": "lost", "source-cancelled": "lost" };
+const REPORTED_DEAD: Row = {
+  "source-failed": "lost",
+  "source-failed-vm-unknown": "lost",
+  "source-cancelled": "lost",
+  "destination-failed": "lost",
+};
 
 const TABLE: Record<RunState, Row> = {
   queued: { claim: "claimed", superseded: "failed", "cancel-untouched": "cancelled" },
@@ -116,14 +124,18 @@ const TABLE: Record<RunState, Row> = {
     "destination-running": "verifying",
     "destination-running-post-copy": "resuming",
     "link-lost": "paused",
+    "link-back": "resuming",
     "source-completed": "verifying",
     "source-failed": "failed",
     "source-refused": "failed",
     "source-cancelled": "cancelled",
     "seen-at-destination-only": "completed",
     "seen-at-source-only": "failed",
+    "seen-elsewhere": "failed",
     "resolved-at-destination": "completed",
     "resolved-at-source": "failed",
+    "resolved-elsewhere": "failed",
+    "resolved-nowhere": "failed",
   },
   completed: {},
   failed: {},
@@ -135,6 +147,8 @@ const TABLE: Record<RunState, Row> = {
  * of one side ends a run as failed or cancelled.
  */
 export function nextState(state: RunState, signal: Signal, postCopyActive: boolean): RunState | null {
+  // Nothing copies any more from a source that has given the VM away.
+  if (postCopyActive && signal === "progress") return null;
   if (postCopyActive && REPORTED_DEAD[signal] !== undefined && TABLE[state][signal] !== undefined) return "lost";
   return TABLE[state][signal] ?? null;
 }
@@ -166,6 +180,7 @@ const FROM_DESTINATION: Partial<Record<EventType, Signal>> = {
 /** What an agent's event means for the run, given who sent it; null: nothing. */
 export function signalOf(event: MigrationEvent, sender: "source" | "destination"): Signal | null {
   if (sender === "source") {
+    if (event.type === "progress") return signalOfProgress(event);
     // Only a VM that is known to be there still makes a failure an end.
     if (event.type === "failed" && event.vmState !== "running" && event.vmState !== "paused")
       return "source-failed-vm-unknown";
@@ -175,16 +190,19 @@ export function signalOf(event: MigrationEvent, sender: "source" | "destination"
   return FROM_DESTINATION[event.type] ?? null;
 }
 
+/** Progress says as well how a post-copy stands, for a run that was lost meanwhile. */
+function signalOfProgress({ progress, paused }: MigrationEvent & { type: "progress" }): Signal {
+  if (paused) return "link-lost";
+  return progress.phase === "post-copy" ? "link-back" : "progress";
+}
+
 /** Post-copy can no longer be undone once the VM may have run at the destination. */
 export function isPastNoReturn(state: RunState, postCopyActive: boolean): boolean {
   if (state === "resuming" || state === "paused") return true;
   return postCopyActive && (state === "switching" || state === "verifying" || state === "lost");
 }
 
-/** What is seen of one side: when its host was last heard and how the VM stood there then. */
-export type SideView = { heardAt: number | null; vmState: VmState | null; vmStatesAt: number | null };
-
-export type RunView = {
+export type RunView = Sides & {
   state: RunState;
   mechanism: Mechanism;
   stateAt: number;
@@ -193,8 +211,6 @@ export type RunView = {
   startSent: boolean;
   /** The source has reported what the migration cost. */
   hasOutcome: boolean;
-  source: SideView;
-  destination: SideView;
 };
 
 /** How long each state may last without a word before the run counts as silent, ms. */
@@ -207,13 +223,9 @@ export type Step =
   | { do: "prepare" }
   | { do: "start" }
   | { do: "signal"; signal: Signal; why: string }
-  | { do: "wait"; untilMs: number }
+  /** With a note: what people must know of it meanwhile. */
+  | { do: "wait"; untilMs: number; note?: { kind: string; why: string } }
   | { do: "nothing" };
-
-const runsAt = (side: SideView, since: number): boolean =>
-  side.vmState === "running" && (side.vmStatesAt ?? 0) >= since;
-const goneAt = (side: SideView, since: number): boolean =>
-  (side.vmStatesAt ?? 0) >= since && (side.vmState === null || side.vmState === "shutoff");
 
 /**
  * What Drover does next of itself. Silence never ends a run that may have touched the VM: it makes it `lost`, and only
@@ -279,15 +291,23 @@ function silence(run: RunView, heard: number, now: number): Step {
   return { do: "wait", untilMs: heard + 2 * SILENCE_MS };
 }
 
-/** A lost run ends when both hosts, heard after it was lost, agree on where the VM is. */
+const FOREVER_MS = 365 * 86_400_000;
+
+/** A lost run ends when the hosts, heard after it was lost, agree on where the VM is. */
 function truth(run: RunView): Step {
-  if (runsAt(run.destination, run.stateAt) && goneAt(run.source, run.stateAt))
-    return {
-      do: "signal",
-      signal: "seen-at-destination-only",
-      why: "Both hosts report: the VM runs at the destination only.",
-    };
-  if (runsAt(run.source, run.stateAt) && goneAt(run.destination, run.stateAt))
-    return { do: "signal", signal: "seen-at-source-only", why: "Both hosts report: the VM runs at the source only." };
-  return { do: "wait", untilMs: run.stateAt + 365 * 86_400_000 };
+  const { at, why } = whereabouts(run, run.stateAt);
+  const untilMs = run.stateAt + FOREVER_MS;
+  switch (at) {
+    case "destination":
+      return { do: "signal", signal: "seen-at-destination-only", why };
+    case "source":
+      return { do: "signal", signal: "seen-at-source-only", why };
+    case "elsewhere":
+      return { do: "signal", signal: "seen-elsewhere", why };
+    case "two-hosts":
+    case "nowhere":
+      return { do: "wait", untilMs, note: { kind: `seen-${at}`, why } };
+    case "unknown":
+      return { do: "wait", untilMs };
+  }
 }

@@ -4,11 +4,14 @@ import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.
 import { RUN_STATES } from "../model/lifecycle.ts";
 import { migrationRun } from "../model/run.ts";
 import { operatorId } from "../model/wire/common.ts";
+import { commandEnvelope } from "../model/wire/command.ts";
 import { migrationEvent } from "../model/wire/event.ts";
+import { sentDirective, steerBody } from "../model/wire/steering.ts";
 import { inFlightForecast } from "../model/migration/in-flight.ts";
 import { receiveEvent, resolveRun } from "../services/events.ts";
 import { readForecastRun } from "../services/forecasts.ts";
 import { readRun } from "../services/runs.ts";
+import { recoverRun, steerRun } from "../services/steering.ts";
 import { cancelRun } from "../services/stopping.ts";
 
 const idParam = z.strictObject({ migrationId: z.string().min(1).max(64) });
@@ -96,7 +99,13 @@ export const migrationRoutes = createRouter()
       responses: {
         200: jsonAnswer(
           "Stored; `applied` when it moved the run",
-          z.strictObject({ duplicate: z.boolean(), applied: z.boolean(), state: z.enum(RUN_STATES) }),
+          z.strictObject({
+            duplicate: z.boolean(),
+            applied: z.boolean(),
+            state: z.enum(RUN_STATES),
+            /** With progress: what waits for this host. */
+            commands: z.array(commandEnvelope),
+          }),
         ),
       },
     }),
@@ -122,11 +131,38 @@ export const migrationRoutes = createRouter()
   .openapi(
     declareRoute(["operate"], {
       method: "post",
+      path: "/{migrationId}/steer",
+      summary:
+        "Direct a migration that copies, within what was approved: downtime-limit (ms), bandwidth (bytes/s), post-copy, cancel",
+      request: { params: idParam, body: jsonBody(steerBody) },
+      responses: { 200: jsonAnswer("Sent to the source's agent; its answer comes into the timeline", sentDirective) },
+    }),
+    async (c) => {
+      const { migrationId } = c.req.valid("param");
+      return c.json(await steerRun(c.var.deps, c.var.principal, migrationId, c.req.valid("json")), 200);
+    },
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "post",
+      path: "/{migrationId}/recover",
+      summary: "Have the agents try at once to go on with a post-copy that has lost its link",
+      request: { params: idParam, body: jsonBody(z.strictObject({ reason })) },
+      responses: { 200: jsonAnswer("Sent to the source's agent; its answer comes into the timeline", sentDirective) },
+    }),
+    async (c) => {
+      const { migrationId } = c.req.valid("param");
+      return c.json(await recoverRun(c.var.deps, c.var.principal, migrationId, c.req.valid("json").reason), 200);
+    },
+  )
+  .openapi(
+    declareRoute(["operate"], {
+      method: "post",
       path: "/{migrationId}/resolve",
       summary: "Say where the VM of a lost migration is, after you have looked",
       request: {
         params: idParam,
-        body: jsonBody(z.strictObject({ vmRunsAt: z.enum(["source", "destination"]), reason })),
+        body: jsonBody(z.strictObject({ vmRunsAt: z.enum(["source", "destination", "elsewhere", "nowhere"]), reason })),
       },
       responses: { 200: jsonAnswer("Resolved", migrationRun) },
     }),

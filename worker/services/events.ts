@@ -4,10 +4,21 @@ import { AppError } from "../errors.ts";
 import { signalOf } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
 import type { MigrationRun } from "../model/run.ts";
+import type { CommandEnvelope } from "../model/wire/command.ts";
 import type { MigrationEvent } from "../model/wire/event.ts";
+import { pendingEnvelopes } from "./commands.ts";
 import { isWorthKeeping } from "./forecasts.ts";
+import { isAside } from "./run-commands.ts";
 import { learn } from "./calibration.ts";
 import { type SignalExtra, applySignal, factsOf, readRun } from "./runs.ts";
+
+/** `commands`: with progress, what waits for this host, so that a directive is not held up by anything. */
+export type EventAnswer = {
+  duplicate: boolean;
+  applied: boolean;
+  state: MigrationRun["state"];
+  commands: CommandEnvelope[];
+};
 
 /**
  * `POST /v1/migrations/{id}/events`. Every event is kept, of progress some (`isWorthKeeping`); only one that the table knows
@@ -18,14 +29,14 @@ export async function receiveEvent(
   principal: Principal,
   migrationId: string,
   event: MigrationEvent,
-): Promise<{ duplicate: boolean; applied: boolean; state: MigrationRun["state"] }> {
+): Promise<EventAnswer> {
   const run = await deps.store.migrations.byId(migrationId);
   // Who has no part in a run cannot tell it from one that does not exist.
   if (!run || principal.hostId === null || ![run.fromHostId, run.toHostId].includes(principal.hostId))
     throw new AppError({ code: "not_found", what: "migration", id: migrationId });
   if (event.hostId !== principal.hostId) throw new AppError({ code: "foreign_host", hostId: event.hostId });
   if (event.type !== "progress" && (await deps.store.migrations.hasEvent(migrationId, event)))
-    return { duplicate: true, applied: false, state: run.state };
+    return { duplicate: true, applied: false, state: run.state, commands: [] };
   if (event.fencingToken !== run.fencingToken) {
     await deps.store.migrations.addEvent(migrationId, event, "stale-token", deps.now());
     const detail = `The event's fencing token is ${event.fencingToken}, the run's ${run.fencingToken ?? "not given yet"}.`;
@@ -40,18 +51,19 @@ async function progressed(deps: Deps, run: MigrationRun, event: MigrationEvent &
   if (isWorthKeeping(run.progress, event.progress))
     await deps.store.migrations.addEvent(run.migrationId, event, "noted: progress", deps.now());
   await deps.store.migrations.setProgress(run.migrationId, event.progress, deps.now());
-  if (event.hostId !== run.fromHostId || (run.state !== "lost" && run.state !== "prepared"))
-    return { duplicate: false, applied: false, state: run.state };
-  const state = await applySignal(deps, run.migrationId, "progress", { lastEventAt: deps.now() });
-  return { duplicate: false, applied: state !== null, state: state ?? run.state };
+  const commands = await pendingEnvelopes(deps, event.hostId);
+  const signal = signalOf(event, event.hostId === run.fromHostId ? "source" : "destination");
+  if (signal === null || (run.state !== "lost" && run.state !== "prepared"))
+    return { duplicate: false, applied: false, state: run.state, commands };
+  const state = await applySignal(deps, run.migrationId, signal, { lastEventAt: deps.now() });
+  return { duplicate: false, applied: state !== null, state: state ?? run.state, commands };
 }
 
 async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEvent, { type: "progress" }>) {
   const { migrationId } = run;
   const sender = event.hostId === run.fromHostId ? "source" : "destination";
-  // An agent that will not cancel has not refused the migration.
-  const isAboutCancel = event.commandId?.startsWith(`${migrationId}-cancel`) === true;
-  const signal = event.type === "refused" && isAboutCancel ? null : signalOf(event, sender);
+  const isNoAnswer = event.type === "refused" && isAside(migrationId, event.commandId);
+  const signal = isNoAnswer ? null : signalOf(event, sender);
   const state = signal === null ? null : await applySignal(deps, migrationId, signal, extraOf(event, deps.now()));
   if (event.type === "completed" && state === null) {
     await deps.store.migrations.lateOutcome(run, event.outcome, deps.now(), await factsOf(deps, run));
@@ -68,7 +80,7 @@ async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEven
     state === null ? `noted: ${event.type} of the ${sender} moves nothing in ${present}` : `applied: ${state}`;
   await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
   if (state !== null) await deps.runs.notify(migrationId);
-  return { duplicate: false, applied: state !== null, state: present };
+  return { duplicate: false, applied: state !== null, state: present, commands: [] };
 }
 
 function extraOf(event: Exclude<MigrationEvent, { type: "progress" }>, now: number): SignalExtra {
@@ -85,18 +97,26 @@ function extraOf(event: Exclude<MigrationEvent, { type: "progress" }>, now: numb
     case "refused":
       return { ...heard, failure: { reason: event.reason, detail: event.detail, hostId: event.hostId } };
     case "accepted":
+    case "steered":
     case "paused":
     case "resumed":
       return heard;
   }
 }
 
+const RESOLVED = {
+  source: "resolved-at-source",
+  destination: "resolved-at-destination",
+  elsewhere: "resolved-elsewhere",
+  nowhere: "resolved-nowhere",
+} as const;
+
 /** `POST /v1/migrations/{id}/resolve`: a person says where the VM of a lost run is. */
 export async function resolveRun(
   deps: Deps,
   principal: Principal,
   migrationId: string,
-  input: { vmRunsAt: "source" | "destination"; reason: string },
+  input: { vmRunsAt: "source" | "destination" | "elsewhere" | "nowhere"; reason: string },
 ): Promise<MigrationRun> {
   const run = await readRun(deps, migrationId);
   if (run.state !== "lost")
@@ -117,7 +137,7 @@ export async function resolveRun(
     },
     deps.now(),
   );
-  await applySignal(deps, migrationId, input.vmRunsAt === "source" ? "resolved-at-source" : "resolved-at-destination", {
+  await applySignal(deps, migrationId, RESOLVED[input.vmRunsAt], {
     failure: { reason: "resolved", detail: `${principal.name}: ${input.reason}` },
   });
   await deps.runs.notify(migrationId);

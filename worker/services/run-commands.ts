@@ -3,7 +3,15 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { COMMAND_TTL_MS } from "../model/lifecycle.ts";
 import type { CommandRecord, MigrationRun } from "../model/run.ts";
-import type { CancelCommand, Command, PrepareCommand, StartCommand } from "../model/wire/command.ts";
+import type {
+  CancelCommand,
+  Command,
+  Directive,
+  PrepareCommand,
+  RecoverCommand,
+  StartCommand,
+  SteerCommand,
+} from "../model/wire/command.ts";
 
 /** How long a prepared destination waits for its source before it kills what it started, ms. */
 const LEASE_MS = 180_000;
@@ -69,3 +77,37 @@ export function cancelFor(deps: Deps, run: MigrationRun, hostId: string, reason:
   };
   return record(command);
 }
+
+/** To the source. `number` rises with every directive of the run. */
+export function steerFor(
+  deps: Deps,
+  run: MigrationRun,
+  number: number,
+  { directive, reason }: { directive: Directive; reason: string },
+): CommandRecord {
+  const command: SteerCommand = {
+    type: "migration.steer",
+    ...head(deps, run, run.fromHostId, `steer-${number}`),
+    vmUuid: run.vmUuid,
+    number,
+    directive,
+    reason,
+  };
+  return record(command);
+}
+
+export function recoverFor(deps: Deps, run: MigrationRun, number: number, reason: string): CommandRecord {
+  const command: RecoverCommand = {
+    type: "migration.recover",
+    ...head(deps, run, run.fromHostId, `recover-${number}`),
+    vmUuid: run.vmUuid,
+    reason,
+  };
+  return record(command);
+}
+
+/** Commands about a run that is under way: an agent that refuses one has not refused the migration. */
+const ASIDE = ["cancel", "steer", "recover"];
+
+export const isAside = (migrationId: string, commandId: string | undefined): boolean =>
+  ASIDE.some((kind) => commandId?.startsWith(`${migrationId}-${kind}-`) === true);

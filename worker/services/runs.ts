@@ -14,6 +14,7 @@ import { learn } from "./calibration.ts";
 import { cancelFor, prepareFor, startFor } from "./run-commands.ts";
 import { dispatch } from "./commands.ts";
 import { readSnapshot } from "./snapshots.ts";
+import { sightingElsewhere } from "./whereabouts.ts";
 
 /** A queued run looks again after this time, ms, if nothing wakes it before. */
 const QUEUE_POLL_MS = 15_000;
@@ -39,6 +40,7 @@ export async function advanceRun(deps: Deps, migrationId: string): Promise<Advan
       case "nothing":
         return { ended: true, waitMs: 0 };
       case "wait":
+        if (step.note) await deps.store.migrations.addNote(run, step.note.kind, step.note.why, now);
         return { ended: false, waitMs: Math.max(1000, step.untilMs - now) };
       case "claim": {
         const waiting = await claim(deps, run);
@@ -65,10 +67,11 @@ export async function advanceRun(deps: Deps, migrationId: string): Promise<Advan
 }
 
 async function viewOf(deps: Deps, run: MigrationRun): Promise<RunView> {
-  const [source, destination, start] = await Promise.all([
+  const [source, destination, start, elsewhere] = await Promise.all([
     deps.store.hosts.liveness(run.fromHostId),
     deps.store.hosts.liveness(run.toHostId),
     run.state === "prepared" ? deps.store.commands.byId(`${run.migrationId}-start`) : null,
+    run.state === "lost" ? sightingElsewhere(deps, run) : null,
   ]);
   const side = (view: typeof source) => ({
     heardAt: view?.heardAt ?? null,
@@ -84,6 +87,7 @@ async function viewOf(deps: Deps, run: MigrationRun): Promise<RunView> {
     hasOutcome: run.measured !== null,
     source: side(source),
     destination: side(destination),
+    elsewhere,
   };
 }
 
@@ -165,7 +169,9 @@ export async function applySignal(
     if (state === null) return null;
     const keepsFailure = isEnded(state) ? state !== "completed" : state === "lost";
     const { failure, ...rest } = extra;
-    const change = { state, at: deps.now(), ...rest, ...(failure && keepsFailure ? { failure } : {}) };
+    // What no agent has reported is explained by an entry of the edge's own.
+    const entry = failure && failure.hostId === undefined ? { entry: { type: signal, why: failure.detail } } : {};
+    const change = { state, at: deps.now(), ...rest, ...entry, ...(failure && keepsFailure ? { failure } : {}) };
     if (!isEnded(state)) {
       if (await deps.store.migrations.step(run, change)) return state;
       continue;

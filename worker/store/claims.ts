@@ -9,7 +9,7 @@ import type { Outcome } from "../model/wire/event.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { placeStatements } from "./hosts.ts";
 import { runRow } from "./run-rows.ts";
-import { commands, migrations, outcomes, reservations, vms } from "./schema.ts";
+import { commands, migrationEvents, migrations, outcomes, reservations, vms } from "./schema.ts";
 
 /** A run changes only from the version that was read; where it did not, the column turns NULL and the batch rolls back. */
 const guarded = (version: number) =>
@@ -24,7 +24,39 @@ export type RunChange = {
   measured?: Outcome;
   postCopyActive?: boolean;
   lastEventAt?: number;
+  /** Why the edge itself moves the run: an entry of its own in the timeline. */
+  entry?: { type: string; why: string };
 };
+
+/** The host of timeline entries that are the edge's own; no host can be called that. */
+export const EDGE = "drover:edge";
+
+/** Written with the step that it explains; notes are of their kind and once for each version of the run. */
+export const entryStatement = (
+  db: Db,
+  run: MigrationRun,
+  entry: { bootId: string; type: string; why: string; verdict: string; sequence: number; at: number },
+) => {
+  const { bootId, type, sequence, at, verdict, why } = entry;
+  const body = JSON.stringify({ type, why, state: run.state });
+  return db
+    .insert(migrationEvents)
+    .values({ migrationId: run.migrationId, hostId: EDGE, bootId, sequence, type, at, receivedAt: at, verdict, body })
+    .onConflictDoNothing();
+};
+
+export const entryStatements = (db: Db, run: MigrationRun, { entry, state, at }: RunChange) =>
+  entry === undefined
+    ? []
+    : [
+        entryStatement(db, run, {
+          ...entry,
+          bootId: "step",
+          sequence: run.version + 1,
+          at,
+          verdict: `applied: ${state}. ${entry.why}`,
+        }),
+      ];
 
 /** The columns that a step of a run writes, under the run's version. */
 export const columnsOf = (run: MigrationRun, change: RunChange) => ({
@@ -117,6 +149,7 @@ export async function end(
         .update(commands)
         .set({ state: "expired" })
         .where(and(eq(commands.migrationId, run.migrationId), eq(commands.state, "pending"))),
+      ...entryStatements(db, run, change),
       ...outcomeStatements(db, run, { ...change, measured: measured ?? null }, facts),
       ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
       ...(next === null ? [] : [db.insert(migrations).values(runRow(next))]),

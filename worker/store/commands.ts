@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, lte, type Placeholder, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { CommandRecord } from "../model/run.ts";
 import type { Db } from "./db.ts";
@@ -53,6 +53,26 @@ export function commandStore(db: Db) {
         .insert(commands)
         .values({ ...command, state: "pending" })
         .onConflictDoNothing();
+    },
+
+    /** How many commands of this kind a run has had; their ids are numbered. */
+    countOf: async (migrationId: string, kind: string): Promise<number> => {
+      const row = await db
+        .select({ count: sql<number>`count(*)` })
+        .from(commands)
+        .where(and(gt(commands.id, `${migrationId}-${kind}-`), lt(commands.id, `${migrationId}-${kind}.`)))
+        .get();
+      return row?.count ?? 0;
+    },
+
+    /** False: another command has that id. */
+    insertNew: async (command: CommandRecord): Promise<boolean> => {
+      const inserted = await db
+        .insert(commands)
+        .values({ ...command, state: "pending" })
+        .onConflictDoNothing()
+        .returning({ id: commands.id });
+      return inserted.length > 0;
     },
 
     /** The agent has answered: it is not delivered again. */

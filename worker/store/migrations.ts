@@ -9,7 +9,17 @@ import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
 import { mechanism } from "../model/wire/common.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { CommandRecord } from "../model/run.ts";
-import { type ClaimLimits, type RunChange, type RunFacts, claim, end, columnsOf, lateOutcome } from "./claims.ts";
+import {
+  type ClaimLimits,
+  type RunChange,
+  type RunFacts,
+  claim,
+  columnsOf,
+  end,
+  entryStatement,
+  entryStatements,
+  lateOutcome,
+} from "./claims.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { commands, migrationEvents, migrations } from "./schema.ts";
 
@@ -131,6 +141,7 @@ export function migrationStore(db: Db) {
       try {
         await db.batch([
           db.update(migrations).set(columnsOf(run, change)).where(eq(migrations.id, run.migrationId)),
+          ...entryStatements(db, run, change),
           ...(command
             ? [
                 db
@@ -161,6 +172,12 @@ export function migrationStore(db: Db) {
         .update(migrations)
         .set({ progress: JSON.stringify(value), lastEventAt: at })
         .where(and(eq(migrations.id, migrationId), isNull(migrations.endedAt)));
+    },
+
+    /** A note of the edge in the timeline that moves nothing: once for each kind and version of the run. */
+    addNote: async (run: MigrationRun, kind: string, why: string, at: number): Promise<void> => {
+      const entry = { bootId: kind, type: kind, why, sequence: run.version, at, verdict: `noted: ${why}` };
+      await entryStatement(db, run, entry);
     },
 
     /** False: this event was stored before. */

@@ -5,12 +5,13 @@ import { qmpConfig, type QmpConfig, type QmpSettings } from "./config.ts";
 import { readDescriptor } from "./descriptor.ts";
 import { measureDirtyCurve } from "./dirty.ts";
 import { askBinary, inventory, type Binary } from "./host.ts";
-import { abandonIncoming, continueIncoming, observeIncoming, prepareIncoming } from "./incoming.ts";
+import { abandonIncoming, continueIncoming, observeIncoming, prepareIncoming, recoverIncoming } from "./incoming.ts";
 import {
   cancelOutgoing,
   continueSource,
   forceSwitchover,
   observeOutgoing,
+  recoverOutgoing,
   releaseSource,
   setBandwidth,
   startOutgoing,
@@ -68,7 +69,7 @@ function destinationSide(
   settings: QmpSettings,
   vms: Vms,
   forget: (uuid: string) => Promise<void>,
-): Side<"prepareIncoming" | "observeIncoming" | "continueIncoming" | "abandonIncoming"> {
+): Side<"prepareIncoming" | "observeIncoming" | "continueIncoming" | "recoverIncoming" | "abandonIncoming"> {
   return {
     prepareIncoming: async (spec) => {
       // What is remembered of a VM that was here before is not this one's.
@@ -80,6 +81,7 @@ function destinationSide(
       return vm === null ? { state: "gone" } : observeIncoming(vm);
     },
     continueIncoming: (uuid) => continueIncoming(vms.get(uuid)),
+    recoverIncoming: (uuid) => recoverIncoming(vms.get(uuid), settings.address),
     abandonIncoming: async (uuid) => {
       const vm = vms.find(uuid);
       if (vm === null) return;
@@ -101,6 +103,7 @@ function sourceSide(
   | "startPostCopy"
   | "forceSwitchover"
   | "cancelOutgoing"
+  | "recoverOutgoing"
   | "releaseSource"
   | "continueSource"
 > {
@@ -113,6 +116,7 @@ function sourceSide(
     startPostCopy: async (uuid) => void (await vms.get(uuid).command("migrate-start-postcopy")),
     forceSwitchover: (uuid) => forceSwitchover(vms.get(uuid)),
     cancelOutgoing: (uuid) => cancelOutgoing(vms.get(uuid)),
+    recoverOutgoing: (uuid, migrationUri) => recoverOutgoing(vms.get(uuid), migrationUri),
     releaseSource: async (uuid) => {
       const vm = vms.find(uuid);
       if (vm === null) return;

@@ -12,13 +12,14 @@ const START_TIMEOUT_MS = 20_000;
 const LOAD_TIMEOUT_MS = 60_000;
 const RESUME_TIMEOUT_MS = 30_000;
 const KILL_TIMEOUT_MS = 10_000;
+const PAUSE_TIMEOUT_MS = 10_000;
 const POLL_MS = 5;
 
 const inBrackets = (address: string): string => (address.includes(":") ? `[${address}]` : address);
 
 /** Listens on a port that QEMU finds. Returns the URI for the source. */
-async function listen(vm: Vm, address: string): Promise<string> {
-  await vm.command("migrate-incoming", { uri: `tcp:${inBrackets(address)}:0` });
+async function listen(vm: Vm, address: string, command: "migrate-incoming" | "migrate-recover"): Promise<string> {
+  await vm.command(command, { uri: `tcp:${inBrackets(address)}:0` });
   const port = await vm.until("the port of the incoming migration", START_TIMEOUT_MS, POLL_MS, async () => {
     const answer = await vm.query(migrateAnswer, "query-migrate");
     return answer["socket-address"]?.find((each) => each.type === "inet")?.port ?? null;
@@ -47,7 +48,7 @@ export async function prepareIncoming(
   try {
     await vm.client.open(START_TIMEOUT_MS);
     await configure(vm, spec, settings, "server");
-    return { migrationUri: await listen(vm, settings.address) };
+    return { migrationUri: await listen(vm, settings.address, "migrate-incoming") };
   } catch (error) {
     const said = await logTail(vm.descriptor().logFile);
     await abandonIncoming(vm);
@@ -113,6 +114,23 @@ async function sendCont(vm: Vm, known: Incoming): Promise<void> {
     vm.setIncoming(known);
     throw error;
   }
+}
+
+/**
+ * Listens anew for the source of a post-copy. QEMU does so only when it knows that the link is lost, which it may learn long after
+ * the source (a silent peer keeps a TCP connection alive): so it is told.
+ */
+export async function recoverIncoming(vm: Vm, address: string): Promise<{ migrationUri: string }> {
+  const status = async (): Promise<string> => (await vm.truth()).migration.status ?? "none";
+  const before = await status();
+  if (!before.startsWith("postcopy-"))
+    throw new DriverError("not-paused", `the incoming migration is ${before}: there is nothing to recover`);
+  // Refused where the link breaks by itself meanwhile, which is as good.
+  if (before !== "postcopy-paused") await vm.command("migrate-pause").catch(() => undefined);
+  await vm.until("post-copy being paused", PAUSE_TIMEOUT_MS, POLL_MS, async () =>
+    (await status()) === "postcopy-paused" ? true : null,
+  );
+  return { migrationUri: await listen(vm, address, "migrate-recover") };
 }
 
 /** Kills an incoming side that never ran, and proves it dead. Refuses one that may have run: only its own agent knows better. */

@@ -21,6 +21,7 @@ import type { Vm } from "./vm.ts";
 
 const ACCEPT_TIMEOUT_MS = 30_000;
 const CANCEL_TIMEOUT_MS = 30_000;
+const RECOVER_TIMEOUT_MS = 10_000;
 const QUIT_TIMEOUT_MS = 5000;
 const KILL_TIMEOUT_MS = 10_000;
 /** QEMU's events wake the driver; this is for what has none. */
@@ -228,6 +229,22 @@ export async function cancelOutgoing(vm: Vm): Promise<void> {
   const end = await settled(vm, CANCEL_TIMEOUT_MS);
   if (end.course === "completed" || end.course === "paused") refusePastReturn();
   await letRunAgain(vm, end.out);
+}
+
+/** Connects a paused post-copy to where its destination listens anew. Throws while it stays paused. */
+export async function recoverOutgoing(vm: Vm, uri: string): Promise<void> {
+  const before = (await vm.truth()).migration;
+  if (before.status !== "postcopy-paused")
+    throw new DriverError("not-paused", `the migration is ${before.status ?? "none"}: there is nothing to recover`);
+  await vm.command("migrate", { uri, resume: true });
+  await vm.until("post-copy going on", RECOVER_TIMEOUT_MS, POLL_MS, async () => {
+    const { status, "error-desc": why } = (await vm.truth()).migration;
+    if (status === "postcopy-active" || status === "completed") return true;
+    // It stays paused until it is connected; a new reason says that it will not be.
+    if (status === "postcopy-paused" && why !== undefined && why !== before["error-desc"])
+      throw new DriverError("hypervisor-refused", `QEMU could not connect to ${uri}: ${why}`);
+    return null;
+  });
 }
 
 export async function forceSwitchover(vm: Vm): Promise<void> {

@@ -27,6 +27,8 @@ const METHODS = [
   "startPostCopy",
   "forceSwitchover",
   "cancelOutgoing",
+  "recoverIncoming",
+  "recoverOutgoing",
   "releaseSource",
   "continueSource",
 ] as const satisfies (keyof HostOperations)[];

@@ -66,6 +66,18 @@ export function continueIncoming(world: World, hostId: string, uuid: string): { 
   return { resumedAtMs: migration.resumedAt };
 }
 
+/** Listens anew for the source of a paused post-copy. */
+export function recoverIncoming(world: World, hostId: string, uuid: string): { migrationUri: string } {
+  advance(world);
+  const { incoming } = incomingAt(world, hostId, uuid);
+  if (incoming.migration?.phase !== "paused")
+    throw new DriverError(
+      "not-paused",
+      `the migration of VM ${uuid} is ${incoming.migration?.phase ?? "not begun"} on ${hostId}: there is nothing to recover`,
+    );
+  return { migrationUri: `sim:${incoming.token}` };
+}
+
 /** Ends the destination's process, whatever it does. */
 export function killIncoming(world: World, hostId: string, uuid: string): void {
   advance(world);

@@ -10,6 +10,7 @@ import {
   hostOf,
   keyOf,
   pairOf,
+  resumePostCopy,
   sourceOf,
   type Instance,
   type World,
@@ -191,6 +192,22 @@ export function cancelOutgoing(world: World, hostId: string, uuid: string): void
       `the migration of VM ${uuid} is ${migration.phase}: the VM belongs to ${migration.toHostId} now`,
     );
   endAtSource(world, migration, "cancelled", "cancelled at the source");
+}
+
+export function recoverOutgoing(world: World, hostId: string, uuid: string, migrationUri: string): void {
+  const now = advance(world);
+  const migration = migrationOf(world, hostId, uuid);
+  if (migration.phase !== "paused")
+    throw new DriverError(
+      "not-paused",
+      `the migration of VM ${uuid} is ${migration.phase}: there is nothing to recover`,
+    );
+  if (world.cuts.has(pairOf(hostId, migration.toHostId)))
+    throw new DriverError("no-route", `${migration.toHostId} cannot be reached from ${hostId}`);
+  const destination = destinationOf(world, migration);
+  if (destination === undefined || `sim:${destination.incoming?.token}` !== migrationUri)
+    throw new DriverError("connection-refused", `nobody listens at ${migrationUri} for VM ${uuid}`);
+  resumePostCopy(world, migration, now);
 }
 
 export function releaseSource(world: World, hostId: string, uuid: string): void {

@@ -182,7 +182,7 @@ export function pausePostCopy(world: World, migration: Migration, detail: string
   if (destination?.state === "running") destination.state = "postcopy-paused";
 }
 
-/** The link is back and the destination still there: post-copy goes on. */
+/** The source has connected again to a destination that listens anew: post-copy goes on. */
 export function resumePostCopy(world: World, migration: Migration, now: number): void {
   const destination = destinationOf(world, migration);
   if (migration.phase !== "paused" || destination === undefined) return;

@@ -4,13 +4,21 @@ import { PAGE_BYTES } from "../../../worker/model/units.ts";
 import { DriverError, type Driver } from "../driver.ts";
 import { systemClock, type WallClock, type WorldConfig } from "./config.ts";
 import { stalePages } from "./course.ts";
-import { abandonIncoming, continueIncoming, killIncoming, observeIncoming, prepareIncoming } from "./incoming.ts";
+import {
+  abandonIncoming,
+  continueIncoming,
+  killIncoming,
+  observeIncoming,
+  prepareIncoming,
+  recoverIncoming,
+} from "./incoming.ts";
 import {
   cancelOutgoing,
   continueSource,
   forceSwitchover,
   migrationOf,
   observeOutgoing,
+  recoverOutgoing,
   releaseSource,
   setBandwidth,
   setDowntimeLimit,
@@ -18,17 +26,7 @@ import {
   startPostCopy,
 } from "./outgoing.ts";
 import { preflight } from "./preflight.ts";
-import {
-  advance,
-  createState,
-  endAtSource,
-  hostOf,
-  pairOf,
-  pausePostCopy,
-  resumePostCopy,
-  simulatedNow,
-  type World,
-} from "./state.ts";
+import { advance, createState, endAtSource, hostOf, pairOf, pausePostCopy, simulatedNow, type World } from "./state.ts";
 import { dirtyCurveOf, inventoryOf, sampleOf, vmStatesOf } from "./telemetry.ts";
 
 /** The operations of one host: a driver without its name and clock. */
@@ -38,7 +36,7 @@ export type Fault =
   /** Ends the destination's process of a VM. */
   | { kind: "kill-incoming"; hostId: string; uuid: string }
   | { kind: "cut-link"; hostIds: [string, string] }
-  /** The link carries again; post-copies that it paused go on. */
+  /** The link carries again; post-copies that it paused go on once they are recovered. */
   | { kind: "restore-link"; hostIds: [string, string] }
   | { kind: "pause-post-copy"; hostId: string; uuid: string };
 
@@ -71,6 +69,7 @@ function operationsOf(world: World, hostId: string): HostOperations {
     observeIncoming: async (uuid) => observeIncoming(world, hostId, uuid),
     continueIncoming: async (uuid) => continueIncoming(world, hostId, uuid),
     abandonIncoming: async (uuid) => abandonIncoming(world, hostId, uuid),
+    recoverIncoming: async (uuid) => recoverIncoming(world, hostId, uuid),
     startOutgoing: async (spec, migrationUri) => startOutgoing(world, hostId, spec, migrationUri),
     observeOutgoing: async (uuid, since, timeoutMs) => observeOutgoing(world, hostId, uuid, since, timeoutMs),
     setDowntimeLimit: async (uuid, downtimeLimitMs) => setDowntimeLimit(world, hostId, uuid, downtimeLimitMs),
@@ -78,24 +77,24 @@ function operationsOf(world: World, hostId: string): HostOperations {
     startPostCopy: async (uuid) => startPostCopy(world, hostId, uuid),
     forceSwitchover: async (uuid) => forceSwitchover(world, hostId, uuid),
     cancelOutgoing: async (uuid) => cancelOutgoing(world, hostId, uuid),
+    recoverOutgoing: async (uuid, migrationUri) => recoverOutgoing(world, hostId, uuid, migrationUri),
     releaseSource: async (uuid) => releaseSource(world, hostId, uuid),
     continueSource: async (uuid) => continueSource(world, hostId, uuid),
   };
 }
 
 function applyFault(world: World, fault: Fault): void {
-  const now = advance(world);
+  advance(world);
   if (fault.kind === "kill-incoming") return killIncoming(world, fault.hostId, fault.uuid);
   if (fault.kind === "pause-post-copy")
     return pausePostCopy(world, migrationOf(world, fault.hostId, fault.uuid), "paused on request");
   const pair = pairOf(...fault.hostIds);
-  if (fault.kind === "cut-link") world.cuts.add(pair);
-  else world.cuts.delete(pair);
+  if (fault.kind === "restore-link") return void world.cuts.delete(pair);
+  world.cuts.add(pair);
   for (const migration of world.active) {
     if (pairOf(migration.fromHostId, migration.toHostId) !== pair) continue;
     const detail = `the link between ${migration.fromHostId} and ${migration.toHostId} was cut`;
-    if (fault.kind === "restore-link") resumePostCopy(world, migration, now);
-    else if (migration.phase === "post-copy") pausePostCopy(world, migration, detail);
+    if (migration.phase === "post-copy") pausePostCopy(world, migration, detail);
     else if (["setup", "pre-copy", "switchover"].includes(migration.phase))
       endAtSource(world, migration, "failed", detail);
   }

@@ -184,13 +184,19 @@ describe("faults", () => {
     return world;
   }
 
-  test("post-copy whose link is cut pauses, runs nowhere, and goes on when the link is back", async () => {
+  test("post-copy whose link is cut pauses, runs nowhere, and goes on once it is recovered over a link that is back", async () => {
     const world = await inPostCopy();
     await world.fault({ kind: "cut-link", hostIds: ["a", "b"] });
     expect((await world.host("a").observeOutgoing(uuidOf(1), "stopped", 1000)).state).toBe("paused");
     expect((await world.host("b").vmStates())[uuidOf(1)]).toBe("postcopy-paused");
     expect((await world.inspect(uuidOf(1))).runningOn).toEqual([]);
+    const { migrationUri } = await world.host("b").recoverIncoming(uuidOf(1));
+    const recover = () => world.host("a").recoverOutgoing(uuidOf(1), migrationUri);
+    await expect(recover()).rejects.toMatchObject({ reason: "no-route" });
     await world.fault({ kind: "restore-link", hostIds: ["a", "b"] });
+    expect((await world.host("a").observeOutgoing(uuidOf(1), "stopped", 1000)).state).toBe("paused");
+    await recover();
+    expect((await world.host("b").vmStates())[uuidOf(1)]).toBe("running");
     expect((await world.host("a").observeOutgoing(uuidOf(1), "stopped", 60_000)).state).toBe("completed");
     expect(await world.inspect(uuidOf(1))).toMatchObject({ runningOn: ["b"], stalePages: 0 });
   });

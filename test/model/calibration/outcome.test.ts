@@ -36,6 +36,7 @@ describe("what a run teaches", () => {
       { totalMs: 1000, downtimeMs: null },
     ],
     ["a deadline that struck: that it did not converge", { state: "cancelled", reason: "deadline" }, { totalMs: null }],
+    ["a lost cause: the same", { state: "cancelled", reason: "will-not-converge" }, { totalMs: null }],
   ] as const)("%s", (_, told, measured) => {
     const outcome = outcomeOf(ended(told as Partial<EndedRun>));
     expect(outcome?.measured).toMatchObject(measured);
@@ -46,6 +47,7 @@ describe("what a run teaches", () => {
     ["a run that somebody cancelled", { state: "cancelled", reason: "operator" }],
     ["a run that failed", { state: "failed", reason: "hypervisor-refused" }],
     ["a completed run of which nothing is known", { measured: null }],
+    ["a run whose parameters were changed on the way", { measured: { totalMs: 1000, steered: true } }],
   ] as const)("%s: nothing", (_, told) => {
     expect(outcomeOf(ended(told as Partial<EndedRun>))).toBeNull();
   });

@@ -14,23 +14,26 @@ export type EndedRun = {
   /** The estimate made last before the VM was touched. */
   predicted: MechanismEstimate;
   state: "completed" | "cancelled" | "failed";
-  /** Of the failure: `deadline` where the rounds did not end in time. */
+  /** Of the failure: `deadline` where the rounds did not end in time, `will-not-converge` where waiting for that was no use. */
   reason: string | null;
   measured: Outcome | null;
   at: number;
 };
 
+const NOT_CONVERGED = new Set<string | null>(["deadline", "will-not-converge"]);
+
 /**
- * Null: nothing can be learned. A completed run teaches its times and bytes; one that its deadline has cancelled, that it did
- * not converge; a run that failed or that somebody cancelled, nothing. QEMU's own `downtime`, which leaves out a pause before
+ * Null: nothing can be learned. A completed run teaches its times and bytes; one that was cancelled for its
+ * deadline or because it could not end, that it did not converge; a run that failed, that somebody cancelled, or whose parameters
+ * were changed on the way, nothing: those were not what was predicted for. QEMU's own `downtime`, which leaves out a pause before
  * and, in post-copy, the destination's loading, is not looked at.
  */
 export function outcomeOf(run: EndedRun): CalibrationOutcome | null {
   const { predicted, measured, state, reason } = run;
   const converged = state === "completed";
-  if (!converged && !(state === "cancelled" && reason === "deadline")) return null;
+  if (!converged && !(state === "cancelled" && NOT_CONVERGED.has(reason))) return null;
   const known = converged ? measured : null;
-  if (converged && known === null) return null;
+  if (converged && (known === null || known.steered)) return null;
   return {
     cluster: run.cluster,
     hypervisor: run.hypervisor,

@@ -1,5 +1,6 @@
 // What to do about a running migration: the rules that agent and edge share. Defaults from oVirt's convergence schedule
 // (VEP 248).
+import type { Mechanism } from "../wire/common.ts";
 import type { MigrationLimits, MigrationParameters } from "../wire/command.ts";
 
 /** What is pending at the beginning of an iteration, right after its bitmap sync. */
@@ -67,6 +68,18 @@ export function downtimeMsMaxOf(limits: MigrationLimits | undefined): number {
 /** Post-copy safety gate (VEP 248): what is pending must be through within twice the deadline. */
 export function fitsPostCopy(remainingMs: number, elapsedMs: number, { deadlineMs }: MigrationParameters): boolean {
   return remainingMs <= 2 * deadlineMs - elapsedMs;
+}
+
+/** Whether both sides were set up for post-copy at the start: afterwards the hypervisor refuses to change that. */
+export function isPreparedForPostCopy({
+  mechanism,
+  parameters,
+}: {
+  mechanism: Mechanism;
+  parameters: Pick<MigrationParameters, "postCopyAfterMs" | "onDeadline">;
+}): boolean {
+  if (mechanism === "post-copy" || mechanism === "hybrid") return true;
+  return parameters.postCopyAfterMs !== null || parameters.onDeadline === "post-copy";
 }
 
 /** What the command says of its deadline; where post-copy is wanted and not permitted, it is cancelled. */

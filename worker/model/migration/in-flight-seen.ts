@@ -81,13 +81,48 @@ export function postCopyBytesPerSecond({ transferredBytes, rounds, resumeMs }: M
 }
 
 function iterationStarts(looks: readonly Progress[]): IterationStart[] {
-  return looks.flatMap((look, index) => {
-    const before = looks[index - 1];
-    if (before === undefined || look.phase !== "pre-copy" || look.iteration <= before.iteration || look.iteration < 2)
-      return [];
-    const atMs = Math.max((before.elapsedMs + look.elapsedMs) / 2, look.elapsedMs - SEEN_LATE_MS);
-    return [{ iteration: look.iteration, atMs, remainingBytes: look.remainingBytes }];
-  });
+  return looks.flatMap((look, index) => startOf(looks[index - 1], look) ?? []);
+}
+
+function startOf(before: Progress | undefined, look: Progress): IterationStart | null {
+  if (before === undefined || look.phase !== "pre-copy" || look.iteration <= before.iteration || look.iteration < 2)
+    return null;
+  const atMs = Math.max((before.elapsedMs + look.elapsedMs) / 2, look.elapsedMs - SEEN_LATE_MS);
+  return { iteration: look.iteration, atMs, remainingBytes: look.remainingBytes };
+}
+
+/** What is kept of a running migration from look to look. */
+export type Flight = {
+  last: Progress;
+  /** EWMA of pre-copy; null: not measured yet. */
+  bytesPerSecond: number | null;
+  starts: IterationStart[];
+};
+
+/** Iterations of less than a second go on for as long as the deadline lets them. */
+const STARTS_MAX = 256;
+
+/** The flight after one more look; a look that is older than the one before changes nothing. */
+export function follow(flight: Flight | null, look: Progress): Flight {
+  if (flight !== null && look.elapsedMs < flight.last.elapsedMs) return flight;
+  const { phase, throughputBytesPerSecond: rate } = look;
+  const isMeasured = phase === "pre-copy" && rate !== undefined && rate >= RATE_MIN;
+  const begun = startOf(flight?.last, look);
+  const before = flight?.starts ?? [];
+  return {
+    last: look,
+    bytesPerSecond: isMeasured ? ewma(flight?.bytesPerSecond ?? null, rate) : (flight?.bytesPerSecond ?? null),
+    starts: begun === null ? before : thinned([...before, begun]),
+  };
+}
+
+/** Of the older half every other one goes; the least that was ever pending stays, since stalls are judged by it. */
+function thinned(starts: IterationStart[]): IterationStart[] {
+  if (starts.length <= STARTS_MAX) return starts;
+  const least = Math.min(...starts.map(({ remainingBytes }) => remainingBytes));
+  return starts.filter(
+    ({ remainingBytes }, index) => index >= STARTS_MAX / 2 || index % 2 === 0 || remainingBytes === least,
+  );
 }
 
 type Measured = DirtyPoint & { throttle: number };

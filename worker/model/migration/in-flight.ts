@@ -8,8 +8,10 @@ import { dirtyLnSd, flightCurve, restOfRounds } from "./in-flight-rounds.ts";
 import type { RestOfRounds } from "./in-flight-rounds.ts";
 import { PLAIN_WIRE_PER_BYTE, observe, postCopyBytesPerSecond } from "./in-flight-seen.ts";
 import type { Seen } from "./in-flight-seen.ts";
-import { STALL, deadlineAction, downtimeMsMaxOf, fitsPostCopy, stallOf } from "./in-flight-rules.ts";
+import { STALL, downtimeMsMaxOf, stallOf } from "./in-flight-rules.ts";
 import type { Stall } from "./in-flight-rules.ts";
+import { atDeadline, mayPostCopy, nothingSteered, onStall } from "./steering.ts";
+import type { Steering, SteeringCase } from "./steering.ts";
 import { quantiles } from "./quantiles.ts";
 import { mib } from "./resolve.ts";
 import { quantity } from "./types.ts";
@@ -210,10 +212,10 @@ function directiveFor(situation: Situation): Directive {
     return carryOn(`Past the point of no return, with ${mib(seen.last.remainingBytes)} still to come.`);
   if (seen.last.phase !== "pre-copy" || run.mechanism === "stop-and-copy" || run.mechanism === "post-copy")
     return carryOn(`There is nothing to steer in ${seen.last.phase} after ${seconds(nowMs)}.`);
-  if (nowMs >= parameters.deadlineMs) return late(situation);
+  if (nowMs >= parameters.deadlineMs) return toDirective(atDeadline(caseOf(situation)));
   if (run.raisedAtMs !== undefined && nowMs - run.raisedAtMs < STALL.progressTimeoutMs)
     return carryOn(`The downtime-limit was raised to ${ms(parameters.downtimeLimitMs)} less than a minute ago.`);
-  if (stall !== null) return stalled(situation, stall);
+  if (stall !== null) return toDirective(onStall(caseOf(situation), stall));
   const isHopeless = rest.convergenceProbability < HOPELESS.below && seen.windows.length >= HOPELESS.windows;
   return isHopeless ? beforeStall(situation) : carryOn(outlook(situation));
 }
@@ -223,55 +225,29 @@ function outlook({ seen, rest, run }: Situation): string {
   return `${chance}; ${mib(seen.last.remainingBytes)} are pending in iteration ${seen.last.iteration}.`;
 }
 
-/** Whether it can go over to post-copy: permitted, prepared for at its start, the first round through, and quick enough. */
-function mayPostCopy({ seen, run, nowMs }: Situation): boolean {
-  const { limits, mechanism, parameters } = run;
-  const isPrepared = mechanism === "hybrid" || parameters.onDeadline === "post-copy";
-  if (limits?.postCopyPermitted !== true || !isPrepared || seen.last.iteration < 2) return false;
-  return fitsPostCopy(impliedMs(seen), nowMs, parameters);
+/** As the agent sees it; the edge knows of what was done only what `run` says. */
+function caseOf({ seen, run, nowMs }: Situation): SteeringCase {
+  const { raisedAtMs = null } = run;
+  return { flight: seen, terms: run, done: { ...nothingSteered(run), raisedAtMs }, nowMs };
 }
 
-/** How long what was pending at the beginning of the iteration takes: the downtime if the VM were stopped then. */
-function impliedMs({ starts, last, bytesPerSecond }: Seen): number {
-  const pending = starts.at(-1)?.remainingBytes ?? last.remainingBytes;
-  return bytesPerSecond === null ? Infinity : (pending * 1000) / bytesPerSecond;
-}
-
-function late(situation: Situation): Directive {
-  const { run } = situation;
-  const after = `Its deadline of ${seconds(run.parameters.deadlineMs)} is over`;
-  switch (deadlineAction(run.parameters, mayPostCopy(situation))) {
-    case "force":
-      return carryOn(`${after}: the agent stops the VM and sends the rest.`);
+function toDirective(steering: Steering): Directive {
+  switch (steering.action) {
+    case "set-downtime":
+      return {
+        directive: "set-downtime",
+        downtimeLimitMs: steering.downtimeLimitMs,
+        reason: steering.reason,
+      };
     case "start-post-copy":
-      return { directive: "start-post-copy", reason: `${after} and post-copy is permitted.` };
     case "cancel":
-      return { directive: "cancel", reason: `${after}.` };
+      return { directive: steering.action, reason: steering.reason };
+    // What the agent does by itself.
+    case "wait":
+    case "set-bandwidth":
+    case "force-switchover":
+      return carryOn(steering.reason);
   }
-}
-
-function stalled(situation: Situation, stall: Stall): Directive {
-  const { seen, run, nowMs } = situation;
-  const implied = impliedMs(seen);
-  const max = downtimeMsMaxOf(run.limits);
-  const why = `Stalled for ${seconds(nowMs - stall.sinceMs)} at ${mib(stall.bestBytes)} pending at best`;
-  if (!stall.atMinimum) return carryOn(`${why}: waiting for no more than ${mib(stall.targetBytes)}.`);
-  const limit = Math.min(Math.floor(max), Math.ceil(implied * (1 + STALL.marginRatio)));
-  if (implied <= max && limit > run.parameters.downtimeLimitMs)
-    return {
-      directive: "set-downtime",
-      downtimeLimitMs: limit,
-      reason: `${why}: sending that takes ${ms(implied)}, within the ${ms(max)} of downtime allowed.`,
-    };
-  if (mayPostCopy(situation))
-    return { directive: "start-post-copy", reason: `${why}: a downtime of ${ms(implied)} is implied.` };
-  const isHopeless = implied >= STALL.precopyPossibleFactor * max && run.parameters.onDeadline !== "force";
-  return isHopeless
-    ? {
-        directive: "cancel",
-        reason: `${why}: a downtime of ${ms(implied)} is implied, over ${STALL.precopyPossibleFactor} times the ${ms(max)} allowed.`,
-      }
-    : carryOn(`${why}: a downtime of ${ms(implied)} is implied, of ${ms(max)} allowed; it may still shrink.`);
 }
 
 /** It will not converge as it is: the least limit of a ladder with which it probably does, else post-copy. */
@@ -286,7 +262,7 @@ function beforeStall(situation: Situation): Directive {
     const reason = `${why}, in ${percent(chance)} with ${ms(limit)}.`;
     return { directive: "set-downtime", downtimeLimitMs: limit, reason };
   }
-  if (mayPostCopy(situation))
+  if (mayPostCopy(caseOf(situation)))
     return { directive: "start-post-copy", reason: `${why}, nor with the ${ms(max)} allowed.` };
   return carryOn(`${why}, nor with the ${ms(max)} allowed; it has not stalled yet.`);
 }

@@ -89,8 +89,40 @@ export const cancelCommand = z.strictObject({
 });
 export type CancelCommand = z.infer<typeof cancelCommand>;
 
+/** One change of a running migration, in absolute values, within what was approved. */
+export const directive = z
+  .discriminatedUnion("set", [
+    z.strictObject({ set: z.literal("downtime"), downtimeLimitMs: z.int().min(1).max(2_000_000) }),
+    z.strictObject({ set: z.literal("bandwidth"), bytesPerSecond }),
+    z.strictObject({ set: z.literal("start-post-copy") }),
+    z.strictObject({ set: z.literal("cancel") }),
+  ])
+  .meta({ id: "Directive" });
+export type Directive = z.infer<typeof directive>;
+
+/** To the source, while it copies. Of directives that come late or out of order only the newest counts. */
+export const steerCommand = z.strictObject({
+  type: z.literal("migration.steer"),
+  ...commandHead,
+  vmUuid,
+  /** Rises with every directive of the run; one that is not higher than the last changes nothing. */
+  number: z.int().min(1),
+  directive,
+  reason: z.string().max(500),
+});
+export type SteerCommand = z.infer<typeof steerCommand>;
+
+/** To the source of a post-copy that has lost its link: try to go on now. */
+export const recoverCommand = z.strictObject({
+  type: z.literal("migration.recover"),
+  ...commandHead,
+  vmUuid,
+  reason: z.string().max(500),
+});
+export type RecoverCommand = z.infer<typeof recoverCommand>;
+
 export const command = z
-  .discriminatedUnion("type", [prepareCommand, startCommand, cancelCommand])
+  .discriminatedUnion("type", [prepareCommand, startCommand, cancelCommand, steerCommand, recoverCommand])
   .meta({ id: "Command" });
 export type Command = z.infer<typeof command>;
 

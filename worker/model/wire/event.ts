@@ -39,11 +39,22 @@ export const outcome = z
     remoteFaults: z.int().min(0).optional(),
     /** QEMU's own `downtime`, kept beside the blackout and never learned from. */
     hypervisorDowntimeMs: z.number().min(0).optional(),
+    /** downtime-limit or bandwidth were changed on the way: what was predicted was predicted for others. */
+    steered: z.literal(true).optional(),
   })
   .meta({ id: "MigrationOutcome" });
 export type Outcome = z.infer<typeof outcome>;
 
 const failure = { reason: z.string().min(1).max(64), detail: z.string().max(2000), vmState: vmState.optional() };
+
+const steered = {
+  what: z.enum(["downtime-limit", "max-bandwidth", "post-copy", "switch-over", "cancel", "recover"]),
+  /** Before and after, in ms or bytes a second, of what has a value. */
+  from: z.number().min(0).optional(),
+  to: z.number().min(0).optional(),
+  by: z.enum(["agent", "command"]),
+  why: z.string().max(1000),
+};
 
 const eventHead = {
   hostId: operatorId,
@@ -66,7 +77,15 @@ export const migrationEvent = z
     }),
     /** Source: the hypervisor has taken the migration. */
     z.strictObject({ type: z.literal("accepted"), ...eventHead }),
-    z.strictObject({ type: z.literal("progress"), ...eventHead, progress }),
+    z.strictObject({
+      type: z.literal("progress"),
+      ...eventHead,
+      progress,
+      /** Post-copy stands: its link is lost and not back yet. */
+      paused: z.literal(true).optional(),
+    }),
+    /** Source: the migration was steered, by the agent's own rule or by a command (`commandId`). Moves nothing. */
+    z.strictObject({ type: z.literal("steered"), ...eventHead, ...steered }),
     /** Source: the VM was stopped for the switch-over. Destination: the VM runs here. */
     z.strictObject({
       type: z.literal("switched"),

@@ -1,0 +1,32 @@
+// Every signal that the lifecycle knows.
+import type { Signal } from "../../worker/model/lifecycle.ts";
+
+export const SIGNALS: Signal[] = [
+  "claim",
+  "prepare-sent",
+  "prepared",
+  "accepted",
+  "progress",
+  "source-stopped",
+  "destination-running",
+  "destination-running-post-copy",
+  "link-lost",
+  "link-back",
+  "source-completed",
+  "source-failed",
+  "source-failed-vm-unknown",
+  "destination-failed",
+  "source-cancelled",
+  "destination-refused",
+  "source-refused",
+  "superseded",
+  "cancel-untouched",
+  "silent",
+  "seen-at-destination-only",
+  "seen-at-source-only",
+  "seen-elsewhere",
+  "resolved-at-destination",
+  "resolved-at-source",
+  "resolved-elsewhere",
+  "resolved-nowhere",
+];

@@ -190,7 +190,7 @@ describe("a run", () => {
       call<MigrationRun>("POST", `/v1/migrations/${id}/cancel`, { body: { reason: "changed my mind" } });
     expect((await cancel(run.migrationId)).body.state).toBe("pre-copying");
     expect(await commandFor(w.a, { [w.guest.uuid]: "running" }, "migration.cancel")).toMatchObject({
-      reason: "changed my mind",
+      reason: expect.stringContaining("changed my mind"),
     });
     await w.a.report(run.migrationId, {
       type: "cancelled",

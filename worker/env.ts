@@ -111,6 +111,8 @@ export type AppEnv = { Bindings: Bindings; Variables: { deps: Deps; principal: P
 
 /** A part of an isolate's 128 MB: some 500 hosts with 20 VMs. */
 const LATEST_BYTES_MAX = 8 * 1024 * 1024;
+/** What an entry takes besides: what is asked for may be nothing at all, again and again by another name. */
+const KEPT_BYTES = 300;
 
 const utf8 = new TextEncoder();
 
@@ -165,7 +167,7 @@ function newDeps(env: Bindings): Deps {
   const counts = { d1: { queries: 0, rowsRead: 0, rowsWritten: 0 }, telemetry: { stored: 0, refused: 0 } };
   return {
     store: storesOf(drizzle(countedD1(env.DB, counts.d1))),
-    latestPieces: createKept(LATEST_BYTES_MAX, (bytes) => bytes.length),
+    latestPieces: createKept(LATEST_BYTES_MAX, (bytes, key) => bytes.length + 2 * key.length + KEPT_BYTES),
     counts,
     now: Date.now,
     newId: (prefix) => `${prefix}_${uuidv7().replaceAll("-", "")}`,

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { StoppedRun } from "../../worker/model/run.ts";
-import { call, eventually } from "../support/api.ts";
+import { agentOf, call, eventually, vm } from "../support/api.ts";
 import { approve, commandFor, OUTCOME, read, runOf, toPreCopying, type World, world } from "../support/run-world.ts";
 
 const planOf = async ({ planId }: Plan) => (await call<Plan>("GET", `/v1/plans/${planId}`)).body;
@@ -95,6 +95,15 @@ describe("POST /v1/stop", () => {
     expect((await read(migrationId)).state).toBe("resuming");
   });
 
+  test("until a time that is past is refused: it would hold nothing", async () => {
+    const at = await world();
+    expect(await stop(at.cluster, { until: Date.now() - 1 })).toMatchObject({
+      status: 422,
+      body: { issues: [{ path: "until" }] },
+    });
+    expect((await approve(at.plan)).status).toBe(200);
+  });
+
   test("of a cluster that nobody knows is refused, and without a reason too", async () => {
     expect((await stop("nowhere")).status).toBe(422);
     expect((await call("POST", "/v1/stop", { body: {} })).status).toBe(422);
@@ -132,5 +141,36 @@ describe("a failed move of a plan that is to be planned anew", () => {
     const entry = body.items.find(({ action, subject }) => action === "plan.replanned" && subject === plans[0]?.planId);
     expect(entry?.detail.beyond).toMatchObject([{ n: 1, why: expect.stringContaining("failed") }]);
     expect(await plansOf(stopped.cluster)).toHaveLength(1);
+  });
+
+  test("lets the rest go on by itself where it lies within the approval", async () => {
+    const cluster = "replan-rest";
+    const guests = [vm({ name: "first" }), vm({ name: "second" })];
+    const a = await agentOf(cluster, `${cluster}-a`, guests);
+    const b = await agentOf(cluster, `${cluster}-b`, []);
+    await a.load(2, Object.fromEntries(guests.map(({ uuid }) => [uuid, 0.5])));
+    await b.load(1, {});
+    const { body: plan } = await call<Plan>("POST", "/v1/plans", {
+      body: { cluster, goal: "evacuate", parameters: { hostIds: [a.hostId], concurrencyPerHost: 1 } },
+    });
+    expect(plan.content.moves).toHaveLength(2);
+    const { planId, contentHash } = plan;
+    await call("POST", `/v1/plans/${planId}/approve`, { body: { contentHash, onFailure: "replan" } });
+    const states = Object.fromEntries(guests.map(({ uuid }) => [uuid, "running"]));
+    await a.beat(states);
+    const prepare = await commandFor(b, {}, "migration.prepare");
+    const failing = await read(prepare.migrationId);
+    // Somebody shuts it down meanwhile: what is left is one move that was approved and has not begun.
+    const left = guests.filter(({ uuid }) => uuid !== failing.vmUuid);
+    await a.put(left);
+    await a.beat(Object.fromEntries(left.map(({ uuid }) => [uuid, "running"])));
+    const refusal = { type: "refused" as const, commandId: prepare.id, reason: "preflight", detail: "no such pool" };
+    await b.report(failing.migrationId, refusal);
+    const next = await eventually(
+      async () => (await plansOf(cluster)).find(({ replans }) => replans === planId),
+      (found) => found?.state === "approved" || found?.state === "executing",
+    );
+    expect(next).toMatchObject({ onFailure: "replan", reason: `within the approval of ${planId}` });
+    expect(await runOf(next as Plan)).toMatchObject({ vmUuid: left[0]?.uuid, toHostId: b.hostId });
   });
 });

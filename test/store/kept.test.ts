@@ -39,3 +39,12 @@ test("what is kept is what was put last and used last, as much of it as may be",
     { seed: 5, numRuns: 1000 },
   );
 });
+
+test("what a key takes may count as well, so that keeping nothing under ever new names has an end", () => {
+  const kept = createKept<string>(100, (value, key) => value.length + key.length);
+  for (let name = 0; name < 1000; name++) kept.set(`name-${name}`, "");
+  const left = Array.from({ length: 1000 }, (_, name) => kept.get(`name-${name}`)).filter(
+    (value) => value !== undefined,
+  );
+  expect(left).toHaveLength(Math.floor(100 / "name-999".length));
+});

@@ -6,9 +6,6 @@ import type { MigrationRun } from "./run.ts";
 /** A move that was not approved, and why it was not. */
 export type Beyond = { n: number; why: string };
 
-/** Nothing is planned on a cluster in which a run of the plan is lost: where its VM is, nobody knows. */
-export const isReplannable = (runs: readonly MigrationRun[]): boolean => runs.every(({ endedAt }) => endedAt !== null);
-
 /**
  * The moves of a new plan that its approval does not cover: another VM, host or mechanism, a longer blackout, more bandwidth,
  * post-copy that was not permitted, what had been left out, what was done already, and what has just failed.

@@ -1,10 +1,10 @@
 // The rest of a plan whose move has failed, planned anew on what is there now.
 import type { Deps } from "../env.ts";
 import type { Plan } from "../model/plan.ts";
-import { beyondApproval, isReplannable } from "../model/replan.ts";
+import { beyondApproval } from "../model/replan.ts";
 import type { Principal } from "../model/principal.ts";
 import { AppError } from "../errors.ts";
-import { approvePlan, draftPlan, readPlan, readPlanSnapshot, storePlan } from "./plans.ts";
+import { type ByPolicy, approvePlan, draftPlan, readPlan, readPlanSnapshot, storePlan } from "./plans.ts";
 
 /** A plan that was made anew that often is a person's to look at. */
 const REPLANS_MAX = 3;
@@ -27,10 +27,9 @@ export async function replanRest(deps: Deps, planId: string): Promise<void> {
   if (plan.state !== "failed" || plan.onFailure !== "replan") return;
   if ((await deps.store.plans.replanOf(planId)) !== null || (await depthOf(deps, plan)) >= REPLANS_MAX) return;
   const runs = await deps.store.migrations.ofPlan(planId);
-  if (!isReplannable(runs)) return;
   const { cluster, goal, parameters } = plan.content;
   const draft = await draftPlan(deps, await readPlanSnapshot(deps, cluster), { cluster, goal, parameters });
-  const next = await storePlan(deps, draft, approver(plan).id, null, planId);
+  const next = await storePlan(deps, draft, approver(plan).id, policyOf(plan), planId);
   if (next.state !== "proposed") return;
   const beyond = beyondApproval(draft.content.moves, plan, runs);
   const detail = { replans: planId, beyond };
@@ -43,6 +42,22 @@ export async function replanRest(deps: Deps, planId: string): Promise<void> {
   } catch (error) {
     // A freeze, a window or a VM that is on its way: it waits for a person, as a proposal.
     if (!(error instanceof AppError)) throw error;
+  }
+}
+
+/** The windows of the policy that made the plan hold for what is planned anew, too. */
+const policyOf = ({ policyId, mode }: Plan): ByPolicy | null =>
+  policyId === null || mode === null ? null : { policyId, mode, skipped: [], superseded: [] };
+
+/** For Cron: a cluster on which nothing can be planned now does not keep it from its other work; a minute later it is tried again. */
+export async function replanFailed(deps: Deps, since: number): Promise<void> {
+  for (const planId of await deps.store.plans.toReplan(since)) {
+    try {
+      await replanRest(deps, planId);
+    } catch (error) {
+      // oxlint-disable-next-line no-console
+      console.error(`${planId} could not be planned anew`, error);
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
 import { runPolicies } from "./policy-schedule.ts";
-import { replanRest } from "./replan.ts";
+import { replanFailed } from "./replan.ts";
 import { retain } from "./retention.ts";
 
 /** Plans a minute whose inputs are removed: a large one has a few rows of over a megabyte. */
@@ -22,7 +22,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   // A run whose Workflow instance is missing or has given up gets a living one.
   for (const { migrationId } of await deps.store.migrations.activeIn(null)) await deps.runs.ensure(migrationId);
   // Where the instance has gone before it could.
-  for (const planId of await deps.store.plans.toReplan(now - REPLAN_WITHIN_MS)) await replanRest(deps, planId);
+  await replanFailed(deps, now - REPLAN_WITHIN_MS);
   await runPolicies(deps);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);

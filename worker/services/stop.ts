@@ -8,6 +8,9 @@ import { createFreeze } from "./freezes.ts";
 import { cancelPlan } from "./plans.ts";
 import { stopRun } from "./stopping.ts";
 
+/** Several writers at a plan at once are settled within this many tries. */
+const TRIES_MAX = 5;
+
 export type StopRequest = { cluster?: string | undefined; reason: string; until?: number | undefined };
 export type Stopped = {
   freezes: { freezeId: string; cluster: string }[];
@@ -21,12 +24,7 @@ export type Stopped = {
  */
 export async function stopEverything(deps: Deps, principal: Principal, request: StopRequest): Promise<Stopped> {
   const { cluster, reason } = request;
-  const clusters = new Set((await deps.store.telemetry.hostNames(cluster ?? null)).map((host) => host.cluster));
-  if (cluster !== undefined && clusters.size === 0)
-    throw new AppError({
-      code: "invalid_request",
-      issues: [{ path: "cluster", message: `no host of ${cluster} is known` }],
-    });
+  const clusters = await clustersOf(deps, request);
   const entry = { actor: principal.id, action: "stop", subject: cluster ?? "*", reason };
   await deps.store.audit.record(entry, deps.now());
   const freezes = [];
@@ -35,7 +33,8 @@ export async function stopEverything(deps: Deps, principal: Principal, request: 
   const migrations = new Map<string, StoppedRun>();
   const cancelledPlans: string[] = [];
   for (const { planId } of await deps.store.plans.underway(cluster ?? null)) {
-    const cancelled = await cancelPlan(deps, principal, planId, detail);
+    const cancelled = await cancelledPlan(deps, principal, planId, detail);
+    if (cancelled === null) continue;
     cancelledPlans.push(planId);
     for (const run of cancelled.migrations) migrations.set(run.migrationId, run);
   }
@@ -43,6 +42,29 @@ export async function stopEverything(deps: Deps, principal: Principal, request: 
     if (!migrations.has(migrationId))
       migrations.set(migrationId, await stopRun(deps, migrationId, { reason: "stopped", detail }));
   return { freezes, cancelledPlans, migrations: [...migrations.values()] };
+}
+
+/** The clusters that are meant; throws where the request would hold nothing. */
+async function clustersOf(deps: Deps, { cluster, until }: StopRequest): Promise<Set<string>> {
+  const refuse = (path: string, message: string) =>
+    new AppError({ code: "invalid_request", issues: [{ path, message }] });
+  if (until !== undefined && until <= deps.now()) throw refuse("until", "must lie in the future, or it holds nothing");
+  const hosts = await deps.store.telemetry.hostNames(cluster ?? null);
+  if (cluster !== undefined && hosts.length === 0) throw refuse("cluster", `no host of ${cluster} is known`);
+  return new Set(hosts.map((host) => host.cluster));
+}
+
+/** Null: it has ended meanwhile. A plan that moves on at the same time is cancelled as it is then. */
+async function cancelledPlan(deps: Deps, principal: Principal, planId: string, reason: string) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await cancelPlan(deps, principal, planId, reason);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      if (error.fault.code === "illegal_state") return null;
+      if (error.fault.code !== "busy" || tries === TRIES_MAX) throw error;
+    }
+  }
 }
 
 /** The freeze that holds all of the cluster until then, or longer. */

@@ -8,7 +8,7 @@ export type Kept<T> = {
 };
 
 /** The least recently used ones go when their sizes together exceed `sizeMax`. */
-export function createKept<T>(sizeMax: number, sizeOf: (value: T) => number): Kept<T> {
+export function createKept<T>(sizeMax: number, sizeOf: (value: T, key: string) => number): Kept<T> {
   // In the order of their last use.
   const entries = new Map<string, { value: T; size: number }>();
   let total = 0;
@@ -26,7 +26,7 @@ export function createKept<T>(sizeMax: number, sizeOf: (value: T) => number): Ke
     },
     set: (key, value) => {
       drop(key);
-      const size = sizeOf(value);
+      const size = sizeOf(value, key);
       if (size > sizeMax) return;
       entries.set(key, { value, size });
       total += size;

@@ -56,15 +56,18 @@ export const heapSection: Section = {
     const inspectorPort = await freePort();
     // What a Worker has; without a limit V8 lets garbage lie as long as the machine has memory.
     process.env.MINIFLARE_WORKERD_V8_FLAGS = "--max-heap-size=128";
-    await withDrover({ bench, span, inspectorPort }, async (drover) => {
-      const heap = await watchHeap(inspectorPort);
-      try {
-        figure("heap", "heapMegabytesMax", await watched(bench, span, drover, heap), "MB");
-      } finally {
-        heap.close();
-      }
-    });
-    delete process.env.MINIFLARE_WORKERD_V8_FLAGS;
+    try {
+      await withDrover({ bench, span, inspectorPort }, async (drover) => {
+        const heap = await watchHeap(inspectorPort);
+        try {
+          figure("heap", "heapMegabytesMax", await watched(bench, span, drover, heap), "MB");
+        } finally {
+          heap.close();
+        }
+      });
+    } finally {
+      delete process.env.MINIFLARE_WORKERD_V8_FLAGS;
+    }
   },
 };
 

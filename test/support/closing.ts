@@ -13,7 +13,7 @@ import { runSchedule } from "../../worker/services/schedule.ts";
 import { ingest } from "../../worker/services/telemetry.ts";
 import { depsOf, HOUR, lab, MINUTE, NOW, register } from "./telemetry.ts";
 
-const TABLES = ["chunks", "host_state", "host_summaries", "jobs", "hosts", "vms", "placements"];
+const TABLES: readonly string[] = ["chunks", "host_state", "host_summaries", "jobs", "hosts", "vms", "placements"];
 
 /** No host any more. */
 export async function emptyFleet(): Promise<void> {
@@ -24,16 +24,16 @@ export async function emptyFleet(): Promise<void> {
 export const emptyFleetForEachTest = (): void => beforeEach(emptyFleet);
 
 /** Keeps the tables as they are; what is given back brings them back. */
-export async function keepTables(): Promise<() => Promise<void>> {
+export async function keepTables(tables = TABLES): Promise<() => Promise<void>> {
   await env.DB.batch(
-    TABLES.flatMap((table) => [
+    tables.flatMap((table) => [
       env.DB.prepare(`DROP TABLE IF EXISTS kept_${table}`),
       env.DB.prepare(`CREATE TABLE kept_${table} AS SELECT * FROM ${table}`),
     ]),
   );
   return async () => {
     await env.DB.batch(
-      TABLES.flatMap((table) => [
+      tables.flatMap((table) => [
         env.DB.prepare(`DELETE FROM ${table}`),
         env.DB.prepare(`INSERT INTO ${table} SELECT * FROM kept_${table}`),
       ]),

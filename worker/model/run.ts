@@ -2,9 +2,9 @@
 import { z } from "zod";
 import { migrationLimits, migrationParameters } from "./wire/command.ts";
 import { mechanism } from "./wire/common.ts";
-import { outcome, progress } from "./wire/event.ts";
+import { type Outcome, outcome, progress } from "./wire/event.ts";
 import { mechanismEstimate } from "./migration/types.ts";
-import { RUN_STATES } from "./lifecycle.ts";
+import { RUN_STATES, type RunState } from "./lifecycle.ts";
 
 export const runFailure = z.strictObject({ reason: z.string(), detail: z.string(), hostId: z.string().optional() });
 export type RunFailure = z.infer<typeof runFailure>;
@@ -103,3 +103,16 @@ export type NewRun = Pick<
   | "predicted"
   | "createdAt"
 >;
+
+/** What changes with a step of a run. */
+export type RunChange = {
+  state: RunState;
+  at: number;
+  failure?: RunFailure;
+  destination?: { migrationUri: string; peerUrl: string };
+  measured?: Outcome;
+  postCopyActive?: boolean;
+  lastEventAt?: number;
+  /** Why the edge itself moves the run: an entry of its own in the timeline. */
+  entry?: { type: string; why: string };
+};

@@ -1,7 +1,7 @@
 // What agents report of runs, and what people decide of them.
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
-import { signalOf } from "../model/lifecycle.ts";
+import { isEnded, signalOf } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
 import type { MigrationRun } from "../model/run.ts";
 import type { CommandEnvelope } from "../model/wire/command.ts";
@@ -79,7 +79,8 @@ async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEven
   const verdict =
     state === null ? `noted: ${event.type} of the ${sender} moves nothing in ${present}` : `applied: ${state}`;
   await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
-  if (state !== null) await deps.runs.notify(migrationId);
+  // Also where it moved nothing: it may have moved the run before, and been cut off.
+  if (state !== null || !isEnded(present)) await deps.runs.notify(migrationId);
   return { duplicate: false, applied: state !== null, state: present, commands: [] };
 }
 

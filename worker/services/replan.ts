@@ -49,18 +49,6 @@ export async function replanRest(deps: Deps, planId: string): Promise<void> {
 const policyOf = ({ policyId, mode }: Plan): ByPolicy | null =>
   policyId === null || mode === null ? null : { policyId, mode, skipped: [], superseded: [] };
 
-/** For Cron: a cluster on which nothing can be planned now does not keep it from its other work; a minute later it is tried again. */
-export async function replanFailed(deps: Deps, since: number): Promise<void> {
-  for (const planId of await deps.store.plans.toReplan(since)) {
-    try {
-      await replanRest(deps, planId);
-    } catch (error) {
-      // oxlint-disable-next-line no-console
-      console.error(`${planId} could not be planned anew`, error);
-    }
-  }
-}
-
 async function depthOf(deps: Deps, plan: Plan): Promise<number> {
   let depth = 0;
   for (let at = plan; at.replans !== null && depth < REPLANS_MAX; depth++) at = await readPlan(deps, at.replans);

@@ -5,7 +5,7 @@ import { AppError } from "../errors.ts";
 import { type RunView, type Signal, isEnded, nextState, nextStep } from "../model/lifecycle.ts";
 import { contextOf, hopAfter, isTurnOf, runOf } from "../model/plan-order.ts";
 import { revalidate } from "../model/revalidation.ts";
-import type { MigrationRun, RunFailure } from "../model/run.ts";
+import type { MigrationRun, RunChange, RunFailure } from "../model/run.ts";
 import type { PlanParameters } from "../model/placement/types.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import { type Outcome } from "../model/wire/event.ts";
@@ -33,7 +33,10 @@ export async function readRun(deps: Deps, migrationId: string): Promise<Migratio
 export async function advanceRun(deps: Deps, migrationId: string): Promise<Advance> {
   for (;;) {
     const run = await readRun(deps, migrationId);
-    if (isEnded(run.state)) return { ended: true, waitMs: 0 };
+    if (isEnded(run.state)) {
+      await settlePlan(deps, run.planId);
+      return { ended: true, waitMs: 0 };
+    }
     const now = deps.now();
     const step = nextStep(await viewOf(deps, run), now);
     switch (step.do) {
@@ -163,6 +166,22 @@ export async function applySignal(
   signal: Signal,
   extra: SignalExtra,
 ): Promise<MigrationRun["state"] | null> {
+  const moved = await move(deps, migrationId, signal, extra);
+  if (moved === null) return null;
+  if (isEnded(moved.state)) {
+    await settlePlan(deps, moved.run.planId);
+    await learn(deps, moved.run.cluster);
+  }
+  return moved.state;
+}
+
+/** Moves the run and nothing else; `run` is as it was. */
+async function move(
+  deps: Deps,
+  migrationId: string,
+  signal: Signal,
+  extra: SignalExtra,
+): Promise<{ run: MigrationRun; state: MigrationRun["state"] } | null> {
   for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
     const run = await readRun(deps, migrationId);
     const state = nextState(run.state, signal, run.postCopyActive);
@@ -172,24 +191,30 @@ export async function applySignal(
     // What no agent has reported is explained by an entry of the edge's own.
     const entry = failure && failure.hostId === undefined ? { entry: { type: signal, why: failure.detail } } : {};
     const change = { state, at: deps.now(), ...rest, ...entry, ...(failure && keepsFailure ? { failure } : {}) };
-    if (!isEnded(state)) {
-      if (await deps.store.migrations.step(run, change)) return state;
-      continue;
-    }
-    const next = state === "completed" ? await nextHop(deps, run) : null;
-    if (await deps.store.migrations.end(run, change, await factsOf(deps, run), next)) {
-      await afterEnd(deps, run, state);
-      // Cron makes an instance that could not be made now.
-      if (next !== null) await Promise.allSettled([deps.runs.start(next.migrationId)]);
-      await learn(deps, run.cluster);
-      return state;
-    }
+    const done = isEnded(state) ? await endRun(deps, run, change) : await deps.store.migrations.step(run, change);
+    if (done) return { run, state };
   }
   throw new AppError({
     code: "busy",
     detail: `Migration ${migrationId} is being changed by several at once.`,
     retryAfterSeconds: 1,
   });
+}
+
+/** False: the run has changed meanwhile. */
+async function endRun(deps: Deps, run: MigrationRun, change: RunChange): Promise<boolean> {
+  const isDone = change.state === "completed";
+  const next = isDone ? await nextHop(deps, run) : null;
+  // A destination that may have been told to prepare is cleared.
+  const clear =
+    isDone || run.fencingToken === null
+      ? null
+      : cancelFor(deps, run, run.toHostId, `The run has ended: ${change.state}.`);
+  if (!(await deps.store.migrations.end(run, change, await factsOf(deps, run), { next, clear }))) return false;
+  if (clear !== null) await dispatch(deps, clear);
+  // Cron makes an instance that could not be made now.
+  if (next !== null) await Promise.allSettled([deps.runs.start(next.migrationId)]);
+  return true;
 }
 
 /** The run that takes a parked VM on. */
@@ -205,27 +230,28 @@ export async function factsOf(deps: Deps, run: MigrationRun): Promise<{ hypervis
   return { hypervisor: source?.inventory.hypervisor ?? "kvm", driver: source?.inventory.driver.name ?? "qmp" };
 }
 
-/** What follows the end of a run: the destination is cleared, the rest of the plan stopped or woken, the plan closed. */
-async function afterEnd(deps: Deps, ended: MigrationRun, state: MigrationRun["state"]): Promise<void> {
-  if (state !== "completed" && ended.fencingToken !== null) {
-    const command = cancelFor(deps, ended, ended.toHostId, `The run has ended: ${state}.`);
-    await deps.store.commands.insert(command);
-    await dispatch(deps, command);
+/**
+ * What the runs of a plan that have ended mean for the rest of it: a failed one stops what has not begun, else the next in
+ * order is woken, and the plan is closed with its last run. Doing it again does nothing more: Cron does what was cut off.
+ */
+export async function settlePlan(deps: Deps, planId: string): Promise<void> {
+  let runs = await deps.store.migrations.ofPlan(planId);
+  const failed = runs.find(({ state }) => state === "failed");
+  const queued = runs.filter(({ state }) => state === "queued");
+  if (failed !== undefined && queued.length > 0) {
+    const detail = `Move ${failed.moveNumber} of the plan (${failed.vmName}) has failed.`;
+    for (const { migrationId } of queued)
+      await move(deps, migrationId, "cancel-untouched", { failure: { reason: "plan-stopped", detail } });
+    runs = await deps.store.migrations.ofPlan(planId);
   }
-  if (state !== "completed") {
-    const detail = `Move ${ended.moveNumber} of the plan (${ended.vmName}) ${state === "failed" ? "has failed" : "was cancelled"}.`;
-    for (const run of await deps.store.migrations.ofPlan(ended.planId))
-      if (run.state === "queued" && state === "failed")
-        await applySignal(deps, run.migrationId, "cancel-untouched", { failure: { reason: "plan-stopped", detail } });
-  }
-  const runs = await deps.store.migrations.ofPlan(ended.planId);
   if (!runs.every((run) => isEnded(run.state))) return wakeQueued(deps, runs);
-  const outcome = runs.some((run) => run.state === "failed")
-    ? "failed"
-    : runs.some((run) => run.state === "completed")
-      ? "done"
-      : "cancelled";
-  await deps.store.plans.advance(ended.planId, ["approved", "executing"], outcome, deps.now(), true);
+  if (runs.length > 0)
+    await deps.store.plans.advance(planId, ["approved", "executing"], outcomeOf(runs), deps.now(), true);
+}
+
+function outcomeOf(runs: readonly MigrationRun[]): "failed" | "done" | "cancelled" {
+  if (runs.some((run) => run.state === "failed")) return "failed";
+  return runs.some((run) => run.state === "completed") ? "done" : "cancelled";
 }
 
 /** Ends the run of one move that has not begun. */

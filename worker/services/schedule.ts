@@ -4,8 +4,9 @@ import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
 import { runPolicies } from "./policy-schedule.ts";
-import { replanFailed } from "./replan.ts";
+import { replanRest } from "./replan.ts";
 import { retain } from "./retention.ts";
+import { settlePlan } from "./runs.ts";
 
 /** Plans a minute whose inputs are removed: a large one has a few rows of over a megabyte. */
 const PLAN_INPUTS_AT_ONCE = 50;
@@ -13,16 +14,34 @@ const PLAN_INPUTS_AT_ONCE = 50;
 /** A plan that failed longer ago is not planned anew: its approval is of another time. */
 const REPLAN_WITHIN_MS = 10 * MINUTE_MS;
 
+/** Takes up what was cut off of runs and their plans. What fails of one keeps Cron neither from the others nor from its other work. */
+export async function keepRuns(deps: Deps): Promise<void> {
+  // A run whose Workflow instance is missing or has given up gets a living one.
+  for (const { migrationId } of await deps.store.migrations.activeIn(null))
+    await alone(`${migrationId} has no instance`, () => deps.runs.ensure(migrationId));
+  // Where the instance has gone before it could.
+  for (const { planId } of await deps.store.plans.underway(null))
+    await alone(`${planId} could not be settled`, () => settlePlan(deps, planId));
+  for (const planId of await deps.store.plans.toReplan(deps.now() - REPLAN_WITHIN_MS))
+    await alone(`${planId} could not be planned anew`, () => replanRest(deps, planId));
+}
+
+async function alone(trouble: string, act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    // oxlint-disable-next-line no-console
+    console.error(trouble, error);
+  }
+}
+
 export async function runSchedule(deps: Deps): Promise<void> {
   const now = deps.now();
   await deps.store.plans.expire(now);
   await deps.store.planInputs.forget(now - PLAN_INPUT_KEPT_MS, PLAN_INPUTS_AT_ONCE);
   await deps.store.commands.expire(now);
   await deps.store.idempotency.forget(now - DAY_MS);
-  // A run whose Workflow instance is missing or has given up gets a living one.
-  for (const { migrationId } of await deps.store.migrations.activeIn(null)) await deps.runs.ensure(migrationId);
-  // Where the instance has gone before it could.
-  await replanFailed(deps, now - REPLAN_WITHIN_MS);
+  await keepRuns(deps);
   await runPolicies(deps);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);

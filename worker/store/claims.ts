@@ -2,10 +2,10 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { outcomeOf } from "../model/calibration/outcome.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
-import type { RunState } from "../model/lifecycle.ts";
-import type { MigrationRun, NewRun, RunFailure } from "../model/run.ts";
+import type { CommandRecord, MigrationRun, NewRun, RunChange } from "../model/run.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import type { Outcome } from "../model/wire/event.ts";
+import { pendingStatement } from "./commands.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { placeStatements } from "./hosts.ts";
 import { runRow } from "./run-rows.ts";
@@ -14,19 +14,6 @@ import { commands, migrationEvents, migrations, outcomes, reservations, vms } fr
 /** A run changes only from the version that was read; where it did not, the column turns NULL and the batch rolls back. */
 const guarded = (version: number) =>
   sql<number>`CASE WHEN ${migrations.version} = ${version} THEN ${migrations.version} + 1 END`;
-
-/** What changes with a step of a run. */
-export type RunChange = {
-  state: RunState;
-  at: number;
-  failure?: RunFailure;
-  destination?: { migrationUri: string; peerUrl: string };
-  measured?: Outcome;
-  postCopyActive?: boolean;
-  lastEventAt?: number;
-  /** Why the edge itself moves the run: an entry of its own in the timeline. */
-  entry?: { type: string; why: string };
-};
 
 /** The host of timeline entries that are the edge's own; no host can be called that. */
 export const EDGE = "drover:edge";
@@ -126,13 +113,19 @@ export async function claim(
   }
 }
 
-/** Ends a run: state, reservation, outcome and the VM's place in one batch. False: the run has changed meanwhile. */
+/** What goes with the end of a run: the run that takes the VM on, and the command that clears the destination. */
+export type Follows = { next: NewRun | null; clear: CommandRecord | null };
+
+/**
+ * Ends a run: state, reservation, outcome, the VM's place and what follows in one batch. False: the run has changed
+ * meanwhile.
+ */
 export async function end(
   db: Db,
   run: MigrationRun,
   change: RunChange,
   facts: RunFacts,
-  next: NewRun | null,
+  { next, clear }: Follows,
 ): Promise<boolean> {
   const measured = change.measured ?? run.measured;
   try {
@@ -153,6 +146,7 @@ export async function end(
       ...outcomeStatements(db, run, { ...change, measured: measured ?? null }, facts),
       ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
       ...(next === null ? [] : [db.insert(migrations).values(runRow(next))]),
+      ...(clear === null ? [] : [pendingStatement(db, clear)]),
     ]);
     return true;
   } catch (error) {

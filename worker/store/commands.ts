@@ -31,6 +31,13 @@ export const parsePending = (json: string): CommandRecord[] =>
           expiresAt,
         }));
 
+/** Writes a command, once. */
+export const pendingStatement = (db: Db, command: CommandRecord) =>
+  db
+    .insert(commands)
+    .values({ ...command, state: "pending" })
+    .onConflictDoNothing();
+
 export function commandStore(db: Db) {
   return {
     /** Commands that a host's agent has not answered and that are still good, oldest first. */
@@ -49,10 +56,7 @@ export function commandStore(db: Db) {
 
     /** Writes a command that goes with no step of a run. */
     insert: async (command: CommandRecord) => {
-      await db
-        .insert(commands)
-        .values({ ...command, state: "pending" })
-        .onConflictDoNothing();
+      await pendingStatement(db, command);
     },
 
     /** How many commands of this kind a run has had; their ids are numbered. */
@@ -67,11 +71,7 @@ export function commandStore(db: Db) {
 
     /** False: another command has that id. */
     insertNew: async (command: CommandRecord): Promise<boolean> => {
-      const inserted = await db
-        .insert(commands)
-        .values({ ...command, state: "pending" })
-        .onConflictDoNothing()
-        .returning({ id: commands.id });
+      const inserted = await pendingStatement(db, command).returning({ id: commands.id });
       return inserted.length > 0;
     },
 

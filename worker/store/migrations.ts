@@ -2,7 +2,7 @@
 import { and, asc, desc, eq, gt, inArray, isNull, lt, or } from "drizzle-orm";
 import { z } from "zod";
 import { mechanismEstimate } from "../model/migration/types.ts";
-import { type MigrationRun, type NewRun, type TimelineEntry, destination, runFailure } from "../model/run.ts";
+import { type MigrationRun, type RunChange, type TimelineEntry, destination, runFailure } from "../model/run.ts";
 import { RUN_STATES, type RunState } from "../model/lifecycle.ts";
 import { type MigrationEvent, type Outcome, type Progress, outcome, progress } from "../model/wire/event.ts";
 import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
@@ -11,7 +11,7 @@ import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { CommandRecord } from "../model/run.ts";
 import {
   type ClaimLimits,
-  type RunChange,
+  type Follows,
   type RunFacts,
   claim,
   columnsOf,
@@ -20,8 +20,9 @@ import {
   entryStatements,
   lateOutcome,
 } from "./claims.ts";
+import { pendingStatement } from "./commands.ts";
 import { type Db, failedGuard } from "./db.ts";
-import { commands, migrationEvents, migrations } from "./schema.ts";
+import { migrationEvents, migrations } from "./schema.ts";
 
 const parsed = <T>(schema: z.ZodType<T>, text: string | null): T | null =>
   text === null ? null : schema.parse(JSON.parse(text));
@@ -142,14 +143,7 @@ export function migrationStore(db: Db) {
         await db.batch([
           db.update(migrations).set(columnsOf(run, change)).where(eq(migrations.id, run.migrationId)),
           ...entryStatements(db, run, change),
-          ...(command
-            ? [
-                db
-                  .insert(commands)
-                  .values({ ...command, state: "pending" })
-                  .onConflictDoNothing(),
-              ]
-            : []),
+          ...(command ? [pendingStatement(db, command)] : []),
         ]);
         return true;
       } catch (error) {
@@ -158,9 +152,9 @@ export function migrationStore(db: Db) {
       }
     },
 
-    /** Ends a run: state, reservation, outcome, the VM's place and the run that takes it on in one batch. False: the run has changed meanwhile. */
-    end: (run: MigrationRun, change: RunChange, facts: RunFacts, next: NewRun | null = null) =>
-      end(db, run, change, facts, next),
+    /** Ends a run, with all that goes with its end, in one batch. False: the run has changed meanwhile. */
+    end: (run: MigrationRun, change: RunChange, facts: RunFacts, follows: Follows) =>
+      end(db, run, change, facts, follows),
 
     /** The source's account of a run that was completed without it; no other run takes one after its end. */
     lateOutcome: (run: MigrationRun, measured: Outcome, at: number, facts: RunFacts) =>

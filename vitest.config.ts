@@ -10,6 +10,8 @@ export default defineConfig({
         // Pure code and the agent: plain Node.
         test: {
           name: "node",
+          // Nothing here changes what another file sees: workers are used again.
+          isolate: false,
           // Thousands of drawn clusters take their time on machines that others use too.
           testTimeout: 30_000,
           include: ["adapters", "agent", "bench", "house", "model"].map((folder) => `test/${folder}/**/*.test.ts`),

@@ -265,6 +265,7 @@ describe("silence", () => {
     await w.b.beat({ [w.guest.uuid]: "running" });
     expect((await read(run.migrationId)).state).toBe("lost");
     await w.a.beat({});
+    await w.b.beat({ [w.guest.uuid]: "running" });
     const ended = await eventually(
       () => read(run.migrationId),
       (now) => now.endedAt !== null,

@@ -126,8 +126,8 @@ describe("a post-copy that has lost its link", () => {
     await w.a.report(run.migrationId, { type: "resumed" });
     expect((await read(run.migrationId)).state).toBe("resuming");
     await w.a.report(run.migrationId, { type: "completed", outcome: OUTCOME });
-    await w.b.beat({ [w.guest.uuid]: "running" });
     await w.a.beat({});
+    await w.b.beat({ [w.guest.uuid]: "running" });
     await eventually(
       () => read(run.migrationId),
       (now) => now.state === "completed",
@@ -234,8 +234,8 @@ describe("the truth", () => {
 
   test("what both hosts say is explained where it ends the run", async () => {
     const { w, run } = await toLost();
-    await w.b.beat({ [w.guest.uuid]: "running" });
     await w.a.beat({});
+    await w.b.beat({ [w.guest.uuid]: "running" });
     await eventually(
       async () => (await lookAfter(run, 0), read(run.migrationId)),
       (now) => now.endedAt !== null,

@@ -1,15 +1,8 @@
 // Where a VM is that no agent reports of any more, and a post-copy between its two hosts.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  type RunState,
-  type RunView,
-  RUN_STATES,
-  isEnded,
-  nextState,
-  nextStep,
-  signalOf,
-} from "../../worker/model/lifecycle.ts";
+import { type RunState, RUN_STATES, isEnded, nextState, signalOf } from "../../worker/model/lifecycle.ts";
+import { type RunView, nextStep } from "../../worker/model/next-step.ts";
 import type { SideView } from "../../worker/model/truth.ts";
 import { SIGNALS } from "../support/signals.ts";
 
@@ -78,6 +71,15 @@ describe("a VM that is not where a lost run could have it", () => {
       note: { kind: "seen-nowhere" },
     });
     expect(isEnded(nextState("lost", "seen-elsewhere", true) ?? "lost")).toBe(true);
+  });
+
+  test("where it runs only by a report older than the other host's: it may have died since, so another is waited for", () => {
+    const older = seen("running", later - 15_000);
+    expect(step({ source: seen(null), destination: older }).do).toBe("wait");
+    expect(step({ source: seen(null, later - 20_000), destination: older })).toMatchObject({
+      signal: "seen-at-destination-only",
+    });
+    expect(step({ source: older, destination: seen(null) }).do).toBe("wait");
   });
 
   test("any reports: no end without fresh words of both hosts", () => {

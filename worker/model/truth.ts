@@ -29,11 +29,15 @@ export type Whereabouts = {
  */
 const SETTLED_MS = 30_000;
 
-type Place = { at: "source" | "destination" | "elsewhere"; name: string; why: string };
+type Place = { at: "source" | "destination" | "elsewhere"; name: string; why: string; seen: Seen };
+
+/** Where it ran while the other side still had a part of it, it may have died with that. */
+const isNewest = (seen: Seen, { source, destination }: Sides): boolean =>
+  (seen.vmStatesAt ?? 0) >= Math.max(source.vmStatesAt ?? 0, destination.vmStatesAt ?? 0);
 
 function placesOf({ source, destination, elsewhere }: Sides, since: number): Place[] {
   const only = (where: string) => `Both hosts report: the VM runs at the ${where} only.`;
-  const places: (Place & { seen: Seen })[] = [
+  const places: Place[] = [
     { at: "source", name: "the source", why: only("source"), seen: source },
     { at: "destination", name: "the destination", why: only("destination"), seen: destination },
   ];
@@ -57,7 +61,10 @@ export function whereabouts(sides: Sides, since: number): Whereabouts {
     elsewhere: goneAt(source, since) && goneAt(destination, since),
   };
   const [only, ...others] = places;
-  if (only !== undefined && others.length === 0) return isGone[only.at] ? { at: only.at, why: only.why } : unknown;
+  if (only !== undefined && others.length === 0)
+    return isGone[only.at] && (only.at === "elsewhere" || isNewest(only.seen, sides))
+      ? { at: only.at, why: only.why }
+      : unknown;
   const settled = since + SETTLED_MS;
   if (only !== undefined) {
     const names = placesOf(sides, settled).map(({ name }) => name);

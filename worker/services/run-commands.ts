@@ -1,7 +1,7 @@
 // The commands of a run, made from what is stored. Their ids follow from the run, so that making one twice is one command.
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
-import { COMMAND_TTL_MS } from "../model/lifecycle.ts";
+import { COMMAND_TTL_MS } from "../model/next-step.ts";
 import type { CommandRecord, MigrationRun } from "../model/run.ts";
 import type {
   CancelCommand,

@@ -2,7 +2,8 @@
 // the run's version, so that a step that is repeated, or done by two at once, happens once.
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
-import { type RunView, type Signal, isEnded, nextState, nextStep } from "../model/lifecycle.ts";
+import { type Signal, hasEffect, isEnded, nextState } from "../model/lifecycle.ts";
+import { type RunView, nextStep } from "../model/next-step.ts";
 import { contextOf, hopAfter, isTurnOf, runOf } from "../model/plan-order.ts";
 import { revalidate } from "../model/revalidation.ts";
 import type { MigrationRun, RunChange, RunFailure } from "../model/run.ts";
@@ -203,13 +204,13 @@ async function move(
 
 /** False: the run has changed meanwhile. */
 async function endRun(deps: Deps, run: MigrationRun, change: RunChange): Promise<boolean> {
-  const isDone = change.state === "completed";
-  const next = isDone ? await nextHop(deps, run) : null;
-  // A destination that may have been told to prepare is cleared.
+  const { state } = change;
+  const next = hasEffect(state, "next-hop") ? await nextHop(deps, run) : null;
+  // Before the claim nobody was told anything.
   const clear =
-    isDone || run.fencingToken === null
-      ? null
-      : cancelFor(deps, run, run.toHostId, `The run has ended: ${change.state}.`);
+    hasEffect(state, "clear-destination") && run.fencingToken !== null
+      ? cancelFor(deps, run, run.toHostId, `The run has ended: ${state}.`)
+      : null;
   if (!(await deps.store.migrations.end(run, change, await factsOf(deps, run), { next, clear }))) return false;
   if (clear !== null) await dispatch(deps, clear);
   // Cron makes an instance that could not be made now.
@@ -236,7 +237,7 @@ export async function factsOf(deps: Deps, run: MigrationRun): Promise<{ hypervis
  */
 export async function settlePlan(deps: Deps, planId: string): Promise<void> {
   let runs = await deps.store.migrations.ofPlan(planId);
-  const failed = runs.find(({ state }) => state === "failed");
+  const failed = runs.find(({ state }) => hasEffect(state, "stop-rest"));
   const queued = runs.filter(({ state }) => state === "queued");
   if (failed !== undefined && queued.length > 0) {
     const detail = `Move ${failed.moveNumber} of the plan (${failed.vmName}) has failed.`;

@@ -1,6 +1,7 @@
 // The two steps of a run that touch more than the run: its claim with the reservation, and its end.
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { outcomeOf } from "../model/calibration/outcome.ts";
+import { hasEffect } from "../model/lifecycle.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { CommandRecord, MigrationRun, NewRun, RunChange } from "../model/run.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
@@ -144,7 +145,7 @@ export async function end(
         .where(and(eq(commands.migrationId, run.migrationId), eq(commands.state, "pending"))),
       ...entryStatements(db, run, change),
       ...outcomeStatements(db, run, { ...change, measured: measured ?? null }, facts),
-      ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
+      ...(hasEffect(change.state, "place-at-destination") ? placeAtDestination(db, run, change.at) : []),
       ...(next === null ? [] : [db.insert(migrations).values(runRow(next))]),
       ...(clear === null ? [] : [pendingStatement(db, clear)]),
     ]);

@@ -5,6 +5,7 @@ const migrations = await readD1Migrations("migrations");
 
 export default defineConfig({
   test: {
+    maxWorkers: 2,
     projects: [
       {
         // Pure code and the agent: plain Node.
@@ -19,13 +20,24 @@ export default defineConfig({
         },
       },
       {
-        // Real processes at work, QEMU among them: after the others, so that they have the machine to themselves.
+        // Whole Drovers with their agents and senders: they wait more than they work.
         test: {
           name: "e2e",
           // Senders wait before they send again, on machines that others use too.
           testTimeout: 30_000,
-          include: ["test/e2e/**/*.test.ts", "test/agent/qmp/real*.test.ts"],
+          include: ["test/e2e/**/*.test.ts"],
           sequence: { groupOrder: 1 },
+          maxWorkers: 3,
+        },
+      },
+      {
+        // Real QEMU, whose guests dirty memory as fast as the machine lets them: last, so that they have it to themselves.
+        test: {
+          name: "real",
+          testTimeout: 30_000,
+          include: ["test/agent/qmp/real*.test.ts"],
+          sequence: { groupOrder: 2 },
+          maxWorkers: 1,
         },
       },
       {

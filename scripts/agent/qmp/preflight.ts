@@ -1,14 +1,15 @@
 // Could this host run the VM? Reads, and changes nothing.
 import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
 import type { MigrationSpec, PreflightResult } from "../driver.ts";
+import { parseMeminfo } from "../linux/proc.ts";
+import { readText } from "../linux/text.ts";
+import { mayBecomePostCopy, parameterReasons } from "../qemu-parameters.ts";
 import type { QmpSettings } from "./config.ts";
 import { readDescriptor } from "./descriptor.ts";
 import { hostMemoryBytes, type Binary } from "./host.ts";
 import { findTemplate } from "./machine.ts";
-import { parseMeminfo } from "./proc.ts";
-import { findProcess, readText } from "./process.ts";
+import { findProcess } from "./process.ts";
 import { guestMemory } from "./sample.ts";
-import { mayBecomePostCopy, parameterReasons } from "./settings.ts";
 import { neverRan, type Vm } from "./vm.ts";
 
 function deviceReasons(vm: VmInventory, networks: string[]): string[] {

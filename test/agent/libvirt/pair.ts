@@ -1,0 +1,118 @@
+// Two libvirts on this machine and one real guest that counts and checks its memory, wherever the last test left it.
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { createLibvirtDriver } from "../../../scripts/agent/libvirt/driver.ts";
+import { domainState, jobOf } from "../../../scripts/agent/libvirt/domains.ts";
+import { isJobActive } from "../../../scripts/agent/libvirt/state.ts";
+import type { Driver } from "../../../scripts/agent/driver.ts";
+import { buildGuest, whyNoLab, type Guest } from "../../../scripts/lab/build-guest.ts";
+import {
+  startLibvirt,
+  startLibvirtGuest,
+  whyNoLibvirt,
+  type LibvirtGuest,
+  type LibvirtHost,
+} from "../../../scripts/lab/libvirt.ts";
+import { readSerial, type SerialReader } from "../../../scripts/lab/serial.ts";
+import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
+
+const STATE = path.join(import.meta.dirname, "../../../.drover");
+const BOOT_TIMEOUT_MS = 90_000;
+const QUIET_TIMEOUT_MS = 60_000;
+const POLL_MS = 100;
+
+/** Why it cannot be tested here, or null. In CI missing packages are an error; missing rights are a reason. */
+export function whyNoPair(): string | null {
+  const guest = whyNoLab();
+  const libvirt = whyNoLibvirt();
+  const why = guest ?? libvirt?.reason ?? null;
+  if (why !== null && process.env["CI"] && (guest !== null || libvirt?.isSoftware === true)) throw new Error(why);
+  return why;
+}
+
+export type Side = { host: LibvirtHost; driver: Driver };
+
+/** The guest runs on `source`; both drivers know nothing of what was before. */
+export type Stage = { source: Side; destination: Side; vm: VmInventory };
+
+export type Pair = {
+  /** A fresh pair of drivers around the guest; it is booted anew when it is gone. */
+  stage: () => Promise<Stage>;
+  /** The driver of a side anew, as after a restart of its agent. */
+  restart: (side: Side) => Promise<void>;
+  serial: (side: Side) => SerialReader;
+  /** Ends a migration that a test has left under way, and the drivers. */
+  quiet: () => Promise<void>;
+  stop: () => Promise<void>;
+};
+
+export async function startPair(work: Omit<LibvirtGuest, "uuid" | "name">): Promise<Pair> {
+  const folder = mkdtempSync(path.join(tmpdir(), "drover-lv-"));
+  const guest: Guest = buildGuest(STATE);
+  const hosts = await Promise.all(["a", "b"].map((name, index) => startLibvirt(folder, name, index)));
+  const [drivers, readers]: [Driver[], SerialReader[]] = [[], []];
+  let machine: LibvirtGuest = { ...work, uuid: randomUUID(), name: "counter" };
+  let stages = 0;
+
+  const open = (host: LibvirtHost, directory: string): Side => {
+    const driver = createLibvirtDriver({ ...host.config, directory, measureNonzero: true });
+    drivers.push(driver);
+    return { host, driver };
+  };
+  const serial = ({ host }: Side): SerialReader => {
+    const reader = readSerial(host.serialFile(machine.uuid));
+    readers.push(reader);
+    return reader;
+  };
+  const boot = async (host: LibvirtHost): Promise<void> => {
+    machine = { ...machine, uuid: randomUUID() };
+    await startLibvirtGuest(host, guest, machine);
+    const reader = readSerial(host.serialFile(machine.uuid));
+    await reader.waitFor("FILLED", BOOT_TIMEOUT_MS);
+    reader.close();
+  };
+  const quiet = async (): Promise<void> => {
+    for (const each of readers.splice(0)) each.close();
+    for (const deadline = Date.now() + QUIET_TIMEOUT_MS; Date.now() < deadline; await wait(POLL_MS)) {
+      const jobs = await Promise.all(hosts.map(({ virsh }) => jobOf(virsh, machine.uuid)));
+      for (const [index, job] of jobs.entries())
+        if (job !== "arriving" && isJobActive(job))
+          await hosts[index]?.virsh("domjobabort", machine.uuid).catch(() => undefined);
+      const states = await Promise.all(hosts.map(({ virsh }) => domainState(virsh, machine.uuid)));
+      const isBusy = jobs.some((job) => job === "arriving" || isJobActive(job));
+      if (!isBusy && states.filter((state) => state !== null).length <= 1) break;
+    }
+    for (const each of drivers.splice(0)) await each.close();
+  };
+  return {
+    stage: async () => {
+      const states = await Promise.all(hosts.map(({ virsh }) => domainState(virsh, machine.uuid)));
+      const at = states.findIndex((state) => state?.state === 1);
+      const [from, to] = at === 1 ? [hosts[1], hosts[0]] : [hosts[0], hosts[1]];
+      if (from === undefined || to === undefined) throw new Error("two hosts were started");
+      if (at < 0) await boot(from);
+      rmSync(to.serialFile(machine.uuid), { force: true });
+      stages += 1;
+      const [source, destination] = [from, to].map((host) => open(host, path.join(folder, `${host.name}-${stages}`)));
+      if (source === undefined || destination === undefined) throw new Error("two drivers were opened");
+      const vm = (await source.driver.inventory()).vms.find(({ uuid }) => uuid === machine.uuid);
+      if (vm === undefined) throw new Error(`the guest is not on ${from.name}`);
+      await destination.driver.observeIncoming(vm.uuid);
+      return { source, destination, vm };
+    },
+    restart: async (side) => {
+      await side.driver.close();
+      side.driver = open(side.host, path.join(folder, `${side.host.name}-${stages}`)).driver;
+    },
+    serial,
+    quiet,
+    stop: async () => {
+      await quiet();
+      await Promise.all(hosts.map((host) => host.stop()));
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

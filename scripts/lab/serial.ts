@@ -96,7 +96,8 @@ export function compareBeats(source: readonly Beat[], destination: readonly Beat
   return { problems, lastCounter: last.counter, firstCounter: first.counter, blackoutMs: first.atMs - last.atMs };
 }
 
-function lineProblems(side: string, beats: readonly Beat[]): string[] {
+/** What is wrong with one line by itself. */
+export function lineProblems(side: string, beats: readonly Beat[]): string[] {
   const broken = beats.filter((beat, index) => index > 0 && beat.counter !== (beats[index - 1]?.counter ?? 0) + 1);
   const damaged = beats.at(-1)?.damagedPages ?? 0;
   return [

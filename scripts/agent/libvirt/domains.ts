@@ -20,8 +20,9 @@ export async function domainState(virsh: Virsh, uuid: string): Promise<DomainSta
   }
 }
 
-/** Libvirt's words when the destination is asked for the job of a VM that arrives. */
+/** libvirt's words when the destination is asked for the job of a VM that arrives, and of one that has just ended. */
 const ARRIVES = /only on the source host/;
+const ENDED = /domain is not running/;
 
 /** The VM's job, empty for one that libvirt no longer has, or `arriving`: one whose figures only its source knows. */
 export async function jobOf(virsh: Virsh, uuid: string): Promise<Stats | "arriving"> {
@@ -29,7 +30,7 @@ export async function jobOf(virsh: Virsh, uuid: string): Promise<Stats | "arrivi
     return parseJobInfo(await virsh("domjobinfo", uuid, "--rawstats"));
   } catch (error) {
     if (!(error instanceof DriverError)) throw error;
-    if (error.reason === "unknown-vm") return {};
+    if (error.reason === "unknown-vm" || ENDED.test(error.message)) return {};
     if (ARRIVES.test(error.message)) return "arriving";
     throw error;
   }
@@ -43,8 +44,10 @@ export type Domain = Listed & { domain: DomainState; state: VmState };
 
 /** The VMs of this host: what was migrated away and left nothing but its definition is none. */
 export async function readDomains(virsh: Virsh): Promise<Domain[]> {
-  const [listed, text] = [await listDomains(virsh), await virsh("domstats", "--raw", "--state")];
-  const stats = parseDomstats(text);
+  // One process for both questions; virsh itself takes them apart.
+  const text = await virsh("list --all --uuid --name; domstats --raw --state");
+  const at = text.search(/^Domain: '/m);
+  const [listed, stats] = [parseList(at < 0 ? text : text.slice(0, at)), parseDomstats(at < 0 ? "" : text.slice(at))];
   const found = await Promise.all(
     listed.map(async ({ uuid, name }): Promise<Domain | null> => {
       const domain = toDomainState(stats.get(name) ?? {});

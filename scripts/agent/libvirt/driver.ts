@@ -31,8 +31,11 @@ export function createLibvirtDriver(config: LibvirtConfig): Driver {
     handshake: "hypervisor",
     now: () => Date.now(),
     inventory: () => inventory(libvirt),
-    vmStates: async () =>
-      Object.fromEntries((await readDomains(virsh)).map(({ uuid, state }) => [uuid, state] as const)),
+    vmStates: async () => {
+      // Whoever asks for states will want to know when they change.
+      events.open();
+      return Object.fromEntries((await readDomains(virsh)).map(({ uuid, state }) => [uuid, state] as const));
+    },
     sample: sampler.sample,
     dirtyCurve: async (uuid) => {
       const curve = await measureDirtyCurve(virsh, uuid);

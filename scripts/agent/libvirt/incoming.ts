@@ -7,7 +7,8 @@ import type { Libvirt } from "./libvirt.ts";
 import { domainState, isArriving } from "./domains.ts";
 import { hasLeft, isInPostCopy, toVmState } from "./state.ts";
 
-const RESUME_TIMEOUT_MS = 5000;
+/** Then the source asks again. */
+const RESUME_TIMEOUT_MS = 2000;
 const EVENT_TIMEOUT_MS = 500;
 const POLL_MS = 100;
 

@@ -124,8 +124,8 @@ export async function startOutgoing(
   });
   children.start(uuid, args, events.wake);
   try {
-    await accepted(libvirt, spec);
     if (mechanism === "post-copy") await startPostCopyAtOnce(libvirt, uuid);
+    await accepted(libvirt, spec);
   } catch (error) {
     if (error instanceof DriverError && error.reason !== "hypervisor-silent") records.remove(uuid);
     throw error;

@@ -16,13 +16,15 @@ import {
   type LibvirtGuest,
   type LibvirtHost,
 } from "../../../scripts/lab/libvirt.ts";
-import { readSerial, type SerialReader } from "../../../scripts/lab/serial.ts";
+import { compareBeats, lineProblems, readSerial, type SerialReader } from "../../../scripts/lab/serial.ts";
 import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
 
 const STATE = path.join(import.meta.dirname, "../../../.drover");
 const BOOT_TIMEOUT_MS = 90_000;
 const QUIET_TIMEOUT_MS = 60_000;
 const POLL_MS = 100;
+const BEATS = 20;
+const BEATS_TIMEOUT_MS = 30_000;
 
 /** Why it cannot be tested here, or null. In CI missing packages are an error; missing rights are a reason. */
 export function whyNoPair(): string | null {
@@ -43,9 +45,11 @@ export type Pair = {
   stage: () => Promise<Stage>;
   /** The driver of a side anew, as after a restart of its agent. */
   restart: (side: Side) => Promise<void>;
-  serial: (side: Side) => SerialReader;
-  /** Ends a migration that a test has left under way, and the drivers. */
-  quiet: () => Promise<void>;
+  /**
+   * Ends a migration that a test has left under way, and the drivers. Returns what was wrong with the guest since it was staged;
+   * once, for it is staged anew then.
+   */
+  quiet: () => Promise<string[]>;
   stop: () => Promise<void>;
 };
 
@@ -53,61 +57,81 @@ export async function startPair(work: Omit<LibvirtGuest, "uuid" | "name">): Prom
   const folder = mkdtempSync(path.join(tmpdir(), "drover-lv-"));
   const guest: Guest = buildGuest(STATE);
   const hosts = await Promise.all(["a", "b"].map((name, index) => startLibvirt(folder, name, index)));
-  const [drivers, readers]: [Driver[], SerialReader[]] = [[], []];
+  const drivers: Driver[] = [];
+  let lines: { from: SerialReader; to: SerialReader } | null = null;
   let machine: LibvirtGuest = { ...work, uuid: randomUUID(), name: "counter" };
+  let vm: VmInventory | null = null;
   let stages = 0;
 
-  const open = (host: LibvirtHost, directory: string): Side => {
+  const open = (host: LibvirtHost): Side => {
+    const directory = path.join(folder, `${host.name}-${stages}`);
     const driver = createLibvirtDriver({ ...host.config, directory, measureNonzero: true });
     drivers.push(driver);
     return { host, driver };
   };
-  const serial = ({ host }: Side): SerialReader => {
-    const reader = readSerial(host.serialFile(machine.uuid));
-    readers.push(reader);
-    return reader;
-  };
+  const serial = (host: LibvirtHost): SerialReader => readSerial(host.serialFile(machine.uuid));
   const boot = async (host: LibvirtHost): Promise<void> => {
     machine = { ...machine, uuid: randomUUID() };
+    vm = null;
     await startLibvirtGuest(host, guest, machine);
-    const reader = readSerial(host.serialFile(machine.uuid));
+    const reader = serial(host);
     await reader.waitFor("FILLED", BOOT_TIMEOUT_MS);
     reader.close();
   };
-  const quiet = async (): Promise<void> => {
-    for (const each of readers.splice(0)) each.close();
+  const statesOf = () => Promise.all(hosts.map(({ virsh }) => domainState(virsh, machine.uuid)));
+  const endJobs = async (): Promise<void> => {
     for (const deadline = Date.now() + QUIET_TIMEOUT_MS; Date.now() < deadline; await wait(POLL_MS)) {
       const jobs = await Promise.all(hosts.map(({ virsh }) => jobOf(virsh, machine.uuid)));
       for (const [index, job] of jobs.entries())
         if (job !== "arriving" && isJobActive(job))
           await hosts[index]?.virsh("domjobabort", machine.uuid).catch(() => undefined);
-      const states = await Promise.all(hosts.map(({ virsh }) => domainState(virsh, machine.uuid)));
       const isBusy = jobs.some((job) => job === "arriving" || isJobActive(job));
-      if (!isBusy && states.filter((state) => state !== null).length <= 1) break;
+      if (!isBusy && (await statesOf()).filter((state) => state !== null).length <= 1) return;
     }
+  };
+  /** It counts on, on the one line or the other. */
+  const examine = async ({ from, to }: NonNullable<typeof lines>): Promise<string[]> => {
+    const hasMoved = to.beats.length > 0;
+    const now = hasMoved ? to : from;
+    const problem = await now.waitForBeats(now.beats.length + BEATS, BEATS_TIMEOUT_MS).then(
+      () => [],
+      (error: Error) => [error.message],
+    );
+    from.close();
+    to.close();
+    return [
+      ...problem,
+      ...(hasMoved ? compareBeats(from.beats, to.beats).problems : lineProblems("source", from.beats)),
+    ];
+  };
+  const quiet = async (): Promise<string[]> => {
+    await endJobs();
     for (const each of drivers.splice(0)) await each.close();
+    const problems = lines === null ? [] : await examine(lines);
+    lines = null;
+    return problems;
+  };
+  const stage = async (): Promise<Stage> => {
+    const at = (await statesOf()).findIndex((state) => state?.state === 1);
+    const [from, to] = at === 1 ? [hosts[1], hosts[0]] : [hosts[0], hosts[1]];
+    if (from === undefined || to === undefined) throw new Error("two hosts were started");
+    if (at < 0) await boot(from);
+    rmSync(to.serialFile(machine.uuid), { force: true });
+    stages += 1;
+    const [source, destination] = [open(from), open(to)];
+    vm ??= (await source.driver.inventory()).vms.find(({ uuid }) => uuid === machine.uuid) ?? null;
+    if (vm === null) throw new Error(`the guest is not on ${from.name}`);
+    // Both listen to libvirt's events before anything happens, as under an agent that samples.
+    await Promise.all([source.driver.vmStates(), destination.driver.observeIncoming(vm.uuid)]);
+    lines = { from: serial(from), to: serial(to) };
+    return { source, destination, vm };
   };
   return {
-    stage: async () => {
-      const states = await Promise.all(hosts.map(({ virsh }) => domainState(virsh, machine.uuid)));
-      const at = states.findIndex((state) => state?.state === 1);
-      const [from, to] = at === 1 ? [hosts[1], hosts[0]] : [hosts[0], hosts[1]];
-      if (from === undefined || to === undefined) throw new Error("two hosts were started");
-      if (at < 0) await boot(from);
-      rmSync(to.serialFile(machine.uuid), { force: true });
-      stages += 1;
-      const [source, destination] = [from, to].map((host) => open(host, path.join(folder, `${host.name}-${stages}`)));
-      if (source === undefined || destination === undefined) throw new Error("two drivers were opened");
-      const vm = (await source.driver.inventory()).vms.find(({ uuid }) => uuid === machine.uuid);
-      if (vm === undefined) throw new Error(`the guest is not on ${from.name}`);
-      await destination.driver.observeIncoming(vm.uuid);
-      return { source, destination, vm };
-    },
+    stage,
     restart: async (side) => {
       await side.driver.close();
-      side.driver = open(side.host, path.join(folder, `${side.host.name}-${stages}`)).driver;
+      side.driver = open(side.host).driver;
     },
-    serial,
     quiet,
     stop: async () => {
       await quiet();

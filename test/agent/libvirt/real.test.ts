@@ -1,8 +1,7 @@
 // The driver against two real libvirts and a real guest, which is moved from one to the other and back.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { MigrationSpec, OutgoingState } from "../../../scripts/agent/driver.ts";
-import { compareBeats } from "../../../scripts/lab/serial.ts";
+import type { MigrationSpec } from "../../../scripts/agent/driver.ts";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { Mechanism } from "../../../worker/model/wire/common.ts";
 import { prepareCommand } from "../builders.ts";
@@ -12,13 +11,21 @@ import { startPair, whyNoPair, type Pair, type Stage } from "./pair.ts";
 
 const WORK = { filledMib: 56, nonzeroRatio: 0.7, workingSetMib: 16, pagesPerSecond: 2000 };
 const SLOW = MIB;
-const parameters = { ...prepareCommand().parameters, maxBandwidthBytesPerSecond: 512 * MIB, deadlineMs: 60_000 };
+/** U(4 s) of uniform writes is W (1 - exp(-4 s × rate / W)); libvirt samples 512 pages a GiB, 72 of this guest's. */
+const DIRTIED_BYTES = 16 * MIB * (1 - Math.exp((-4 * 2000 * 4096) / (16 * MIB)));
+const parameters = { ...prepareCommand().parameters, maxBandwidthBytesPerSecond: 64 * MIB, deadlineMs: 60_000 };
 
 const missing = whyNoPair();
 if (missing !== null) console.warn(`real libvirt is not tested: ${missing}`);
 
 let pair: Pair;
 let stage: Stage;
+
+/** Wherever a test has left the guest, it must have gone on counting, and no page of it may be damaged. */
+async function unharmed(): Promise<void> {
+  const problems = await pair.quiet();
+  if (problems.length > 0) throw new Error(problems.join("; "));
+}
 
 describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () => {
   beforeAll(async () => {
@@ -36,8 +43,9 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () 
         vm,
         parameters,
         slowBytesPerSecond: SLOW,
+        dirtiedBytes: { min: DIRTIED_BYTES / 4, max: DIRTIED_BYTES * 4 },
         tooMuchMemoryBytes: 1024 * GIB,
-        close: pair.quiet,
+        close: unharmed,
       };
     },
     "hypervisor",
@@ -47,7 +55,7 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () 
     beforeEach(async () => {
       stage = await pair.stage();
     }, 120_000);
-    afterEach(() => pair.quiet(), 60_000);
+    afterEach(unharmed, 60_000);
 
     const spec = (mechanism: Mechanism, changes: Partial<MigrationSpec["parameters"]> = {}): MigrationSpec => ({
       migrationId: "m1",
@@ -61,28 +69,20 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () 
       const { migrationUri } = await destination.driver.prepareIncoming(given);
       return source.driver.startOutgoing(given, migrationUri);
     };
-    const follow = async (until: OutgoingState["state"]): Promise<OutgoingState> => {
-      for (let since: OutgoingState["state"] | null = null; ;) {
-        const state: OutgoingState = await stage.source.driver.observeOutgoing(stage.vm.uuid, since, 500);
-        if (state.state === until) return state;
-        if (state.state !== "active" && state.state !== "stopped") throw new Error(JSON.stringify(state));
-        since = state.state;
-      }
-    };
-    /** To the end, as the agents do it, and what the guest itself saw of it. */
-    const finish = async (before: ReturnType<Pair["serial"]>) => {
+    /** To the end, as the agents do it. */
+    const finish = async () => {
       const { source, destination, vm } = stage;
-      const arrival = pair.serial(destination);
-      await follow("stopped");
-      const { resumedAtMs } = await destination.driver.continueIncoming(vm.uuid);
+      await expect
+        .poll(() => source.driver.observeOutgoing(vm.uuid, null, 500), { timeout: 60_000 })
+        .toMatchObject({
+          state: "stopped",
+        });
+      await destination.driver.continueIncoming(vm.uuid);
       const end = await source.driver.observeOutgoing(vm.uuid, "stopped", 60_000);
       if (end.state !== "completed") throw new Error(JSON.stringify(end));
       await source.driver.releaseSource(vm.uuid);
       expect(await source.driver.vmStates()).toEqual({});
-      await arrival.waitForBeats(20, 30_000);
-      before.close();
-      expect(compareBeats(before.beats, arrival.beats).problems).toEqual([]);
-      return { end, blackoutMs: msBetween(end.stoppedAtMs, resumedAtMs) };
+      return end;
     };
     /** Kills `virsh migrate` of this guest, as the end of an agent's control group does. */
     const killChild = (): void => {
@@ -99,79 +99,38 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () 
       process.kill(Number(pid), "SIGKILL");
     };
 
-    test("is measured from outside: processor, memory, non-zero memory, dirty curve", async () => {
+    test("is measured from outside: processor, memory, and how much of that is not zero", async () => {
       const { driver } = stage.source;
       await driver.sample();
-      const points = (await driver.dirtyCurve(stage.vm.uuid))?.points ?? [];
-      // U(1 s) of uniform writes is W (1 - exp(-rate / W)). libvirt samples 512 pages a GiB, 72 of this guest's.
-      const expected = 16 * MIB * (1 - Math.exp((-2000 * 4096) / (16 * MIB)));
-      expect(points.map(([windowMs]) => windowMs)).toEqual([1000, 2000, 4000]);
-      expect(points[2]?.[1]).toBeGreaterThan(expected / 4);
-      expect(points[2]?.[1]).toBeLessThan(expected * 6);
       const figures = (await driver.sample()).vms[stage.vm.uuid] ?? {};
       expect(figures["memory_nonzero_bytes"]).toBeGreaterThan(WORK.filledMib * MIB * 0.7);
       expect(figures["memory_nonzero_bytes"]).toBeLessThan(stage.vm.memoryBytes);
+      expect(figures["memory_used_bytes"]).toBeGreaterThan(WORK.filledMib * MIB);
       expect(figures["cpu_used_cores"]).toBeGreaterThan(0);
       expect(figures["cpu_steal_ratio"]).toBeGreaterThanOrEqual(0);
-      expect(figures["memory_dirty_bytes_per_second"]).toBe(points[0]?.[1]);
     });
 
-    test("goes on where it was when its migration is cancelled", async () => {
+    test("moves with its definition, over a restart of both agents and the death of virsh", async () => {
       const { source, destination, vm } = stage;
-      const serial = pair.serial(source);
-      await begin(spec("pre-copy", { maxBandwidthBytesPerSecond: SLOW }));
-      await follow("active");
-      expect(await destination.driver.vmStates()).toEqual({ [vm.uuid]: "inmigrate" });
-      expect(await destination.driver.observeIncoming(vm.uuid)).toMatchObject({ state: "loaded" });
-      expect((await destination.driver.preflight(spec("pre-copy"))).ok).toBe(false);
-      await expect(destination.driver.abandonIncoming(vm.uuid)).rejects.toMatchObject({
-        reason: "past-point-of-no-return",
-      });
-      await source.driver.cancelOutgoing(vm.uuid);
-      const state = await source.driver.observeOutgoing(vm.uuid, "active", 1000);
-      expect(state).toMatchObject({ state: "cancelled", vmState: "running" });
-      expect(await destination.driver.observeIncoming(vm.uuid)).toMatchObject({ state: "failed" });
-      await serial.waitForBeats(serial.beats.length + 20, 10_000);
-    });
-
-    test("moves by pre-copy over a restart of both agents and the death of virsh", async () => {
-      const { source, destination, vm } = stage;
-      const serial = pair.serial(source);
-      const { startedAtMs } = await begin(spec("pre-copy", { maxBandwidthBytesPerSecond: 2 * SLOW }));
+      const { virsh } = source.host;
+      const file = `${source.host.serialFile(vm.uuid)}.xml`;
+      writeFileSync(file, await virsh("dumpxml", vm.uuid, "--migratable"));
+      await virsh("define", file);
+      const { startedAtMs } = await begin(spec("pre-copy", { maxBandwidthBytesPerSecond: SLOW }));
       await pair.restart(source);
       await pair.restart(destination);
       killChild();
       expect(await source.driver.observeOutgoing(vm.uuid, null, 0)).toMatchObject({ state: "active" });
+      expect(await destination.driver.observeIncoming(vm.uuid)).toMatchObject({ state: "loaded" });
+      expect(await destination.driver.vmStates()).toEqual({ [vm.uuid]: "inmigrate" });
+      expect((await destination.driver.preflight(spec("pre-copy"))).ok).toBe(false);
+      await expect(destination.driver.abandonIncoming(vm.uuid)).rejects.toMatchObject({
+        reason: "past-point-of-no-return",
+      });
       await source.driver.setBandwidth(vm.uuid, 512 * MIB);
-      const { end, blackoutMs } = await finish(serial);
-      expect(msBetween(startedAtMs, end.stoppedAtMs)).toBeGreaterThan(0);
+      const end = await finish();
       expect(end).toMatchObject({ postCopy: false });
-      expect(end.counters.rounds).toBeGreaterThanOrEqual(2);
-      expect(blackoutMs).toBeGreaterThan(0);
-    });
-
-    test("moves by post-copy: past its start it can be neither cancelled nor brought back", async () => {
-      const { source, vm } = stage;
-      const serial = pair.serial(source);
-      const slow = spec("post-copy", { maxBandwidthBytesPerSecond: 8 * MIB });
-      const { startedAtMs } = await begin(slow);
-      const refused = { reason: "past-point-of-no-return" };
-      await follow("stopped");
-      await expect(source.driver.cancelOutgoing(vm.uuid)).rejects.toMatchObject(refused);
-      await expect(source.driver.continueSource(vm.uuid)).rejects.toMatchObject(refused);
-      const { end } = await finish(serial);
-      expect(end).toMatchObject({ postCopy: true });
       expect(msBetween(startedAtMs, end.completedAtMs)).toBeGreaterThan(0);
-    });
-
-    test("takes its definition along, and leaves none behind", async () => {
-      const { source, destination, vm } = stage;
-      const { virsh } = source.host;
-      const file = `${source.host.serialFile(vm.uuid)}.live.xml`;
-      writeFileSync(file, await virsh("dumpxml", vm.uuid, "--migratable"));
-      await virsh("define", file);
-      await begin(spec("pre-copy"));
-      await finish(pair.serial(source));
       expect(await virsh("list", "--all", "--uuid")).not.toContain(vm.uuid);
       expect(await destination.host.virsh("dominfo", vm.uuid)).toMatch(/Persistent: +yes/);
       await destination.host.virsh("undefine", vm.uuid);

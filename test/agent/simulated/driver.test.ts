@@ -16,6 +16,7 @@ const common = {
   vm: { ...vmOf().inventory, state: "running" as const },
   parameters: parameters(),
   slowBytesPerSecond: MIB,
+  dirtiedBytes: { min: 0, max: vmOf().inventory.memoryBytes },
   tooMuchMemoryBytes: 128 * GIB,
 };
 

@@ -182,7 +182,7 @@ export const domainXml = (guest: Guest, { uuid, name, memoryMib, work }: Libvirt
     <cmdline>${commandLine(work)}</cmdline>
   </os>
   <features><tcg><tb-cache unit='MiB'>64</tb-cache></tcg></features>
-  <cpu mode='custom' match='exact'><model>qemu64</model></cpu>
+  <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
     <serial type='file'><source path='${FOLDERS.lib}/drover/${uuid}.serial'/></serial>

@@ -4,7 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { MIB, SECOND_MS } from "../../../worker/model/units.ts";
 import type { DirtyCurveReport } from "../../../worker/model/wire/telemetry.ts";
 import { DriverError } from "../driver.ts";
-import { domainState, jobOf } from "./domains.ts";
+import { lookAt } from "./domains.ts";
 import { numberOf, parseDomstats, type Stats } from "./raw.ts";
 import { isJobActive, toVmState } from "./state.ts";
 import type { Virsh } from "./virsh.ts";
@@ -19,7 +19,7 @@ const PATIENCE_MS = 10_000;
 
 /** Running, and no job of libvirt touches it. */
 async function isUndisturbed(virsh: Virsh, uuid: string): Promise<boolean> {
-  const [domain, job] = await Promise.all([domainState(virsh, uuid), jobOf(virsh, uuid)]);
+  const { domain, job } = await lookAt(virsh, uuid);
   const isRunning = domain !== null && toVmState(domain, false) === "running";
   return isRunning && job !== "arriving" && !isJobActive(job);
 }

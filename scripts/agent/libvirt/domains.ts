@@ -3,56 +3,59 @@ import type { VmState } from "../../../worker/model/wire/inventory.ts";
 import { DriverError } from "../driver.ts";
 import { parseDomstats, parseJobInfo, parseList, type Listed, type Stats } from "./raw.ts";
 import { hasLeft, mayBeArriving, toDomainState, toVmState, type DomainState } from "./state.ts";
-import type { Virsh } from "./virsh.ts";
+import { toDriverError, type Virsh } from "./virsh.ts";
 
 /** Every domain, running or only defined. */
 export const listDomains = async (virsh: Virsh): Promise<Listed[]> =>
   parseList(await virsh("list", "--all", "--uuid", "--name"));
 
-/** Null: libvirt has no such domain, or it was gone a moment later. */
-export async function domainState(virsh: Virsh, uuid: string): Promise<DomainState | null> {
-  try {
-    const [stats] = parseDomstats(await virsh("domstats", "--raw", "--state", uuid)).values();
-    return stats === undefined ? null : toDomainState(stats);
-  } catch (error) {
-    if (error instanceof DriverError && error.reason === "unknown-vm") return null;
-    throw error;
-  }
-}
-
-/** libvirt's words when the destination is asked for the job of a VM that arrives, and of one that has just ended. */
+/** libvirt's words when the destination is asked for the job of a VM that arrives. */
 const ARRIVES = /only on the source host/;
-const ENDED = /domain is not running/;
+const UUID = /^[0-9a-f-]{36}$/;
 
-/** The VM's job, empty for one that libvirt no longer has, or `arriving`: one whose figures only its source knows. */
-export async function jobOf(virsh: Virsh, uuid: string): Promise<Stats | "arriving"> {
-  try {
-    return parseJobInfo(await virsh("domjobinfo", uuid, "--rawstats"));
-  } catch (error) {
-    if (!(error instanceof DriverError)) throw error;
-    if (error.reason === "unknown-vm" || ENDED.test(error.message)) return {};
-    if (ARRIVES.test(error.message)) return "arriving";
-    throw error;
+/** `job`: empty for a VM that libvirt no longer has; `arriving`: one whose figures only its source knows. */
+export type Look = { domain: DomainState | null; job: Stats | "arriving" };
+
+/** A VM's state and its job, from one process. */
+export async function lookAt(virsh: Virsh, uuid: string): Promise<Look> {
+  if (!UUID.test(uuid)) throw new DriverError("unknown-vm", `${uuid} is no UUID`);
+  const { stdout, stderr } = await virsh.several(`domstats --raw --state ${uuid}`, `domjobinfo ${uuid} --rawstats`);
+  const at = stdout.search(/^Job type:/m);
+  const [stats] = parseDomstats(at < 0 ? stdout : stdout.slice(0, at)).values();
+  const arriving = ARRIVES.test(stderr);
+  if (stats === undefined) {
+    const error = toDriverError("domstats", stderr, false);
+    if (error.reason !== "unknown-vm") throw error;
+    return { domain: null, job: {} };
   }
+  // Without an answer of its own the job has ended between the two questions.
+  return { domain: toDomainState(stats), job: arriving ? "arriving" : at < 0 ? {} : parseJobInfo(stdout.slice(at)) };
 }
 
 /** True while the VM comes here and does not run yet. */
-export const isArriving = async (virsh: Virsh, uuid: string, domain: DomainState): Promise<boolean> =>
-  mayBeArriving(domain) && (await jobOf(virsh, uuid)) === "arriving";
+export const isArriving = ({ domain, job }: Look): boolean =>
+  domain !== null && mayBeArriving(domain) && job === "arriving";
 
 export type Domain = Listed & { domain: DomainState; state: VmState };
 
 /** The VMs of this host: what was migrated away and left nothing but its definition is none. */
 export async function readDomains(virsh: Virsh): Promise<Domain[]> {
-  // One process for both questions; virsh itself takes them apart.
-  const text = await virsh("list --all --uuid --name; domstats --raw --state");
+  const { stdout: text, stderr } = await virsh.several("list --all --uuid --name", "domstats --raw --state");
+  // Leaving VMs out would tell the cluster that they are gone.
+  if (stderr.trim() !== "") throw toDriverError("domstats", stderr, false);
   const at = text.search(/^Domain: '/m);
-  const [listed, stats] = [parseList(at < 0 ? text : text.slice(0, at)), parseDomstats(at < 0 ? "" : text.slice(at))];
+  const listed = parseList(at < 0 ? text : text.slice(0, at));
+  const stats = parseDomstats(at < 0 ? "" : text.slice(at));
   const found = await Promise.all(
     listed.map(async ({ uuid, name }): Promise<Domain | null> => {
       const domain = toDomainState(stats.get(name) ?? {});
       if (domain === null || hasLeft(domain)) return null;
-      return { uuid, name, domain, state: toVmState(domain, await isArriving(virsh, uuid, domain)) };
+      return {
+        uuid,
+        name,
+        domain,
+        state: toVmState(domain, mayBeArriving(domain) && isArriving(await lookAt(virsh, uuid))),
+      };
     }),
   );
   return found.filter((each) => each !== null);

@@ -4,7 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { DriverError, type IncomingState, type MigrationSpec } from "../driver.ts";
 import { toMigrationUri } from "./arguments.ts";
 import type { Libvirt } from "./libvirt.ts";
-import { domainState, isArriving } from "./domains.ts";
+import { isArriving, lookAt } from "./domains.ts";
 import { hasLeft, isInPostCopy, toVmState } from "./state.ts";
 
 /** Then the source asks again. */
@@ -16,9 +16,8 @@ export async function prepareIncoming(libvirt: Libvirt, spec: MigrationSpec): Pr
   const { virsh, records, events, settings } = libvirt;
   const { uuid, name } = spec.vm;
   events.open();
-  const domain = await domainState(virsh, uuid);
-  if (domain !== null && !hasLeft(domain))
-    throw new DriverError("already-here", `this host already has VM ${uuid}: undefine it first`);
+  const { domain } = await lookAt(virsh, uuid);
+  if (!hasLeft(domain)) throw new DriverError("already-here", `this host already has VM ${uuid}: undefine it first`);
   const incoming = { migrationId: spec.migrationId, seen: false, resumedAtMs: null, lost: false };
   records.write({ uuid, name, incoming });
   return { migrationUri: toMigrationUri(settings) };
@@ -27,7 +26,8 @@ export async function prepareIncoming(libvirt: Libvirt, spec: MigrationSpec): Pr
 export async function observeIncoming(libvirt: Libvirt, uuid: string): Promise<IncomingState> {
   const { virsh, records, events } = libvirt;
   events.open();
-  const domain = await domainState(virsh, uuid);
+  const look = await lookAt(virsh, uuid);
+  const { domain } = look;
   const known = records.read(uuid)?.incoming;
   if (domain === null || hasLeft(domain)) {
     if (known === undefined) return { state: "gone" };
@@ -35,7 +35,7 @@ export async function observeIncoming(libvirt: Libvirt, uuid: string): Promise<I
     return { state: "listening" };
   }
   records.updateIncoming(uuid, (now) => ({ ...now, seen: true }));
-  const state = toVmState(domain, await isArriving(virsh, uuid, domain));
+  const state = toVmState(domain, isArriving(look));
   if (state === "running") return { state: "running", postCopy: isInPostCopy(domain) };
   if (state === "postcopy-paused") return { state: "running", postCopy: true, detail: "post-copy has lost its source" };
   if (state === "shutoff") return { state: "failed", detail: "the VM is shut off here" };
@@ -74,9 +74,9 @@ export async function continueIncoming(libvirt: Libvirt, uuid: string): Promise<
 /** Withdraws the leave. A VM that libvirt is receiving is its source's to cancel; one that runs is not ended. */
 export async function abandonIncoming({ virsh, records }: Libvirt, uuid: string): Promise<void> {
   if (records.read(uuid)?.incoming === undefined) return;
-  const domain = await domainState(virsh, uuid);
-  if (domain !== null && !hasLeft(domain)) {
-    const state = toVmState(domain, await isArriving(virsh, uuid, domain));
+  const look = await lookAt(virsh, uuid);
+  if (look.domain !== null && !hasLeft(look.domain)) {
+    const state = toVmState(look.domain, isArriving(look));
     if (state === "inmigrate")
       throw new DriverError("past-point-of-no-return", `VM ${uuid} is arriving: cancel the migration at its source`);
     if (state !== "shutoff")

@@ -6,8 +6,8 @@ import { view, type Seen } from "./outgoing.ts";
 import { numberOf } from "./raw.ts";
 import { momentsOf, toCounters, toProgress, toVmState } from "./state.ts";
 
-/** libvirt's events wake the driver; this is for what has none. Each look costs two processes. */
-const POLL_MS = 300;
+/** libvirt's events wake the driver; this is for what has none. Each look costs a process. */
+const POLL_MS = 500;
 const SETTLE_POLL_MS = 20;
 /** The figures of a finished job come by an event, a moment after `virsh migrate` has ended. */
 const COUNTERS_TIMEOUT_MS = 1000;

@@ -3,13 +3,15 @@ import { setTimeout as wait } from "node:timers/promises";
 import { MIB } from "../../../worker/model/units.ts";
 import { DriverError, type MigrationSpec } from "../driver.ts";
 import { migrateArguments, toMibPerSecond } from "./arguments.ts";
-import { domainState, jobOf } from "./domains.ts";
+import { lookAt } from "./domains.ts";
 import type { Libvirt } from "./libvirt.ts";
 import { numberOf, parseFields } from "./raw.ts";
 import type { Outgoing } from "./records.ts";
 import { courseOf, hasLeft, isJobActive, toVmState, type Course, type View } from "./state.ts";
 
 const ACCEPT_TIMEOUT_MS = 60_000;
+/** libvirt tells of the first pass by an event; without it the driver asks. */
+const ACCEPT_POLL_MS = 200;
 const CANCEL_TIMEOUT_MS = 30_000;
 const SETTLE_POLL_MS = 20;
 
@@ -44,7 +46,7 @@ function remember({ records }: Libvirt, uuid: string, { job, course, out }: Seen
 export async function view(libvirt: Libvirt, uuid: string): Promise<Seen | null> {
   const { virsh, records, children } = libvirt;
   if (records.read(uuid)?.outgoing === undefined) return null;
-  const [domain, asked] = await Promise.all([domainState(virsh, uuid), jobOf(virsh, uuid)]);
+  const { domain, job: asked } = await lookAt(virsh, uuid);
   // Read after the answers: what an event or the child said meanwhile is newer than they are.
   const out = records.read(uuid)?.outgoing;
   if (out === undefined) return null;
@@ -68,7 +70,9 @@ const isPersistent = async ({ virsh }: Libvirt, uuid: string): Promise<boolean> 
   parseFields(await virsh("dominfo", uuid))["Persistent"] === "yes";
 
 async function startPostCopyAtOnce(libvirt: Libvirt, uuid: string): Promise<void> {
-  for (const deadline = Date.now() + ACCEPT_TIMEOUT_MS; ; await wait(SETTLE_POLL_MS)) {
+  const { events } = libvirt;
+  for (const deadline = Date.now() + ACCEPT_TIMEOUT_MS; ;) {
+    const count = events.seen();
     try {
       return void (await libvirt.virsh("migrate-postcopy", uuid));
     } catch (error) {
@@ -76,22 +80,23 @@ async function startPostCopyAtOnce(libvirt: Libvirt, uuid: string): Promise<void
       if ((await view(libvirt, uuid))?.course !== "active" || Date.now() > deadline) return;
       if (!(error instanceof DriverError && error.reason === "hypervisor-refused")) throw error;
     }
+    await events.wait(count, ACCEPT_POLL_MS);
   }
 }
 
 /** Resolves once QEMU sends memory, or all is over; throws libvirt's reason when nothing came of it. */
 async function accepted(libvirt: Libvirt, spec: MigrationSpec): Promise<void> {
   const { uuid } = spec.vm;
+  const { events } = libvirt;
   for (const deadline = Date.now() + ACCEPT_TIMEOUT_MS; Date.now() < deadline;) {
-    const { seen: count, wait: waitForEvent } = libvirt.events;
-    const before = count();
+    const count = events.seen();
     const seen = await view(libvirt, uuid);
     if (seen === null) throw NO_MIGRATION(uuid);
     if (seen.course === "failed" || seen.course === "cancelled")
       throw new DriverError("hypervisor-refused", libvirt.children.complaint(uuid) || "libvirt took up no migration");
     const isSending = (numberOf(seen.job, "memory_total") ?? 0) > 0;
     if (isSending || (seen.course !== "active" && seen.course !== "settling")) return;
-    await waitForEvent(before, SETTLE_POLL_MS * 2);
+    await events.wait(count, ACCEPT_POLL_MS);
   }
   await libvirt.virsh("domjobabort", uuid);
   await settled(libvirt, uuid);
@@ -106,7 +111,7 @@ export async function startOutgoing(
   const { virsh, records, events, children, settings } = libvirt;
   const { uuid, name } = spec.vm;
   events.open();
-  const [domain, job] = await Promise.all([domainState(virsh, uuid), jobOf(virsh, uuid)]);
+  const { domain, job } = await lookAt(virsh, uuid);
   if (domain === null || toVmState(domain, false) !== "running")
     throw new DriverError("not-running", `VM ${uuid} does not run here: only a running VM is migrated`);
   if (job === "arriving" || isJobActive(job))
@@ -177,7 +182,7 @@ export async function cancelOutgoing(libvirt: Libvirt, uuid: string): Promise<vo
  * not know whether the guest runs at the destination, and neither does anybody here.
  */
 export async function continueSource(libvirt: Libvirt, uuid: string): Promise<void> {
-  const domain = await domainState(libvirt.virsh, uuid);
+  const { domain } = await lookAt(libvirt.virsh, uuid);
   if (domain === null || hasLeft(domain)) return refusePastReturn();
   if (toVmState(domain, false) === "running") return;
   const seen = await view(libvirt, uuid);
@@ -191,7 +196,7 @@ export async function continueSource(libvirt: Libvirt, uuid: string): Promise<vo
 /** libvirt has ended the source's side itself: this verifies it, and forgets the migration. */
 export async function releaseSource(libvirt: Libvirt, uuid: string): Promise<void> {
   const seen = await view(libvirt, uuid);
-  const isOver = seen === null ? hasLeft(await domainState(libvirt.virsh, uuid)) : hasLeft(seen.domain);
+  const isOver = seen === null ? hasLeft((await lookAt(libvirt.virsh, uuid)).domain) : hasLeft(seen.domain);
   if (!isOver || (seen !== null && seen.course !== "completed" && seen.course !== "vanished"))
     throw new DriverError(
       "not-completed",

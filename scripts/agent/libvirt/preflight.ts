@@ -6,7 +6,7 @@ import { parseMeminfo } from "../linux/proc.ts";
 import { readText } from "../linux/text.ts";
 import { libvirtReasons } from "./arguments.ts";
 import { cpuModelsOf, hugepagePoolsOf, machineTypesOf, readNodeInfo } from "./capabilities.ts";
-import { domainState, listDomains } from "./domains.ts";
+import { listDomains, lookAt } from "./domains.ts";
 import { networksOf, poolsOf } from "./host.ts";
 import type { Libvirt } from "./libvirt.ts";
 import { numberOf, parseDomstats, parseFreePages } from "./raw.ts";
@@ -97,8 +97,8 @@ async function viewMemory(
 
 /** A VM of that UUID, or another of that name: libvirt would refuse to define it. */
 async function nameReasons({ virsh }: Libvirt, { uuid, name }: VmInventory): Promise<string[]> {
-  const domain = await domainState(virsh, uuid);
-  if (domain !== null && !hasLeft(domain)) return [`VM ${uuid} is on this host already: end and undefine it first`];
+  const { domain } = await lookAt(virsh, uuid);
+  if (!hasLeft(domain)) return [`VM ${uuid} is on this host already: end and undefine it first`];
   const other = (await listDomains(virsh)).find((each) => each.name === name && each.uuid !== uuid);
   return other === undefined ? [] : [`this host has another VM named ${name} (${other.uuid}): rename one of them`];
 }

@@ -5,7 +5,7 @@ import type { DriverSample } from "../driver.ts";
 import { estimateNonzeroBytes } from "../linux/memory.ts";
 import { createDirtyRates, createRates, present, sampleMachine, sumOf, type Figures } from "../linux/sample.ts";
 import { isJobActive } from "./state.ts";
-import { jobOf, readDomains } from "./domains.ts";
+import { lookAt, readDomains } from "./domains.ts";
 import type { Libvirt } from "./libvirt.ts";
 import { findQemu, guestMemory } from "./process.ts";
 import { numberOf, parseDomstats, type Stats } from "./raw.ts";
@@ -55,7 +55,7 @@ export function figuresOf(stats: Stats, rate: Rate): Figures {
 
 /** Of a guest that runs and that nothing moves: reading memory that is missing would wait for it to arrive. */
 async function nonzeroBytes({ virsh }: Libvirt, uuid: string, stats: Stats, nowMs: number): Promise<number | null> {
-  const job = await jobOf(virsh, uuid);
+  const { job } = await lookAt(virsh, uuid);
   if (job === "arriving" || isJobActive(job)) return null;
   const [pid, memoryKib] = [await findQemu(uuid), numberOf(stats, "balloon.maximum")];
   const mapping = pid === null || memoryKib === null ? null : await guestMemory(pid, memoryKib * KIB);

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { createLibvirtDriver } from "../../../scripts/agent/libvirt/driver.ts";
-import { domainState, jobOf } from "../../../scripts/agent/libvirt/domains.ts";
+import { lookAt } from "../../../scripts/agent/libvirt/domains.ts";
 import { isJobActive } from "../../../scripts/agent/libvirt/state.ts";
 import type { Driver } from "../../../scripts/agent/driver.ts";
 import { buildGuest, whyNoLab, type Guest } from "../../../scripts/lab/build-guest.ts";
@@ -78,15 +78,15 @@ export async function startPair(work: Omit<LibvirtGuest, "uuid" | "name">): Prom
     await reader.waitFor("FILLED", BOOT_TIMEOUT_MS);
     reader.close();
   };
-  const statesOf = () => Promise.all(hosts.map(({ virsh }) => domainState(virsh, machine.uuid)));
+  const look = () => Promise.all(hosts.map(({ virsh }) => lookAt(virsh, machine.uuid)));
   const endJobs = async (): Promise<void> => {
     for (const deadline = Date.now() + QUIET_TIMEOUT_MS; Date.now() < deadline; await wait(POLL_MS)) {
-      const jobs = await Promise.all(hosts.map(({ virsh }) => jobOf(virsh, machine.uuid)));
-      for (const [index, job] of jobs.entries())
+      const seen = await look();
+      for (const [index, { job }] of seen.entries())
         if (job !== "arriving" && isJobActive(job))
           await hosts[index]?.virsh("domjobabort", machine.uuid).catch(() => undefined);
-      const isBusy = jobs.some((job) => job === "arriving" || isJobActive(job));
-      if (!isBusy && (await statesOf()).filter((state) => state !== null).length <= 1) return;
+      const isBusy = seen.some(({ job }) => job === "arriving" || isJobActive(job));
+      if (!isBusy && seen.filter(({ domain }) => domain !== null).length <= 1) return;
     }
   };
   /** It counts on, on the one line or the other. */
@@ -112,7 +112,7 @@ export async function startPair(work: Omit<LibvirtGuest, "uuid" | "name">): Prom
     return problems;
   };
   const stage = async (): Promise<Stage> => {
-    const at = (await statesOf()).findIndex((state) => state?.state === 1);
+    const at = (await look()).findIndex(({ domain }) => domain?.state === 1);
     const [from, to] = at === 1 ? [hosts[1], hosts[0]] : [hosts[0], hosts[1]];
     if (from === undefined || to === undefined) throw new Error("two hosts were started");
     if (at < 0) await boot(from);

@@ -9,7 +9,7 @@ import { runDriverSuite } from "../driver-suite.ts";
 import { msBetween } from "../known.ts";
 import { startPair, whyNoPair, type Pair, type Stage } from "./pair.ts";
 
-const WORK = { filledMib: 56, nonzeroRatio: 0.7, workingSetMib: 16, pagesPerSecond: 2000 };
+const WORK = { filledMib: 32, nonzeroRatio: 0.7, workingSetMib: 16, pagesPerSecond: 2000 };
 const SLOW = MIB;
 /** U(4 s) of uniform writes is W (1 - exp(-4 s × rate / W)); libvirt samples 512 pages a GiB, 72 of this guest's. */
 const DIRTIED_BYTES = 16 * MIB * (1 - Math.exp((-4 * 2000 * 4096) / (16 * MIB)));
@@ -48,7 +48,7 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () 
         close: unharmed,
       };
     },
-    "hypervisor",
+    { handshake: "hypervisor" },
   );
 
   describe("a guest that counts", () => {

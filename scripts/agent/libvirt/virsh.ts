@@ -36,7 +36,11 @@ export function toComplaint(stderr: string): string {
 
 export function toDriverError(command: string, stderr: string, killed: boolean): DriverError {
   const complaint = toComplaint(stderr);
-  if (killed) return new DriverError("hypervisor-silent", `virsh ${command}: no answer within ${TIMEOUT_MS} ms`);
+  if (killed)
+    return new DriverError(
+      "hypervisor-silent",
+      `virsh ${command} was ended without an answer; ${TIMEOUT_MS} ms are its limit`,
+    );
   if (UNKNOWN.test(complaint)) return new DriverError("unknown-vm", complaint);
   const reason = SILENT.test(complaint) ? "hypervisor-silent" : "hypervisor-refused";
   return new DriverError(reason, `virsh ${command}: ${complaint || "failed without a reason"}`);
@@ -50,7 +54,7 @@ function run({ virsh, uri }: Pick<LibvirtSettings, "virsh" | "uri">, args: strin
     const child = execFile(virsh, ["-c", uri, ...args], { env: ENGLISH, ...limits }, (error, stdout, stderr) => {
       if (error === null) return resolve({ stdout, stderr, error });
       const missing = new DriverError("hypervisor-silent", `${virsh} is not on this host: install libvirt's clients`);
-      const failure = toDriverError(args[0] ?? "", stderr, error.killed ?? false);
+      const failure = toDriverError(args[0] ?? "", stderr, error.killed === true || typeof error.signal === "string");
       resolve({ stdout, stderr, error: error.code === "ENOENT" ? missing : failure });
     });
     // Nothing may wait for an answer to a question: virsh asks none without input.

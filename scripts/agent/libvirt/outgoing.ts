@@ -15,6 +15,8 @@ const ACCEPT_POLL_MS = 200;
 const CANCEL_TIMEOUT_MS = 30_000;
 const SETTLE_POLL_MS = 20;
 
+const PAST_RETURN: Course[] = ["stopped", "paused", "completed", "vanished"];
+
 export type Seen = View & { course: Course };
 
 const NO_MIGRATION = (uuid: string): DriverError =>
@@ -93,14 +95,22 @@ async function accepted(libvirt: Libvirt, spec: MigrationSpec): Promise<void> {
     const seen = await view(libvirt, uuid);
     if (seen === null) throw NO_MIGRATION(uuid);
     if (seen.course === "failed" || seen.course === "cancelled")
-      throw new DriverError("hypervisor-refused", libvirt.children.complaint(uuid) || "libvirt took up no migration");
+      return nothing(libvirt, uuid, "hypervisor-refused", "libvirt took up no migration");
     const isSending = (numberOf(seen.job, "memory_total") ?? 0) > 0;
     if (isSending || (seen.course !== "active" && seen.course !== "settling")) return;
     await events.wait(count, ACCEPT_POLL_MS);
   }
   await libvirt.virsh("domjobabort", uuid);
-  await settled(libvirt, uuid);
-  throw new DriverError("timeout", `the destination has not taken VM ${uuid} within ${ACCEPT_TIMEOUT_MS} ms`);
+  const end = await settled(libvirt, uuid);
+  if (PAST_RETURN.includes(end.course)) return;
+  return nothing(libvirt, uuid, "timeout", `the destination has not taken the VM within ${ACCEPT_TIMEOUT_MS} ms`);
+}
+
+/** The migration is over and the VM untouched: there is nothing to remember. */
+function nothing({ records, children }: Libvirt, uuid: string, reason: string, otherwise: string): never {
+  const detail = children.complaint(uuid) || otherwise;
+  records.remove(uuid);
+  throw new DriverError(reason, detail);
 }
 
 export async function startOutgoing(
@@ -128,13 +138,8 @@ export async function startOutgoing(
     outgoing: { ...outgoing, postCopy: false, cancelAsked: false, throttleRatioMax: 0 },
   });
   children.start(uuid, args, events.wake);
-  try {
-    if (mechanism === "post-copy") await startPostCopyAtOnce(libvirt, uuid);
-    await accepted(libvirt, spec);
-  } catch (error) {
-    if (error instanceof DriverError && error.reason !== "hypervisor-silent") records.remove(uuid);
-    throw error;
-  }
+  if (mechanism === "post-copy") await startPostCopyAtOnce(libvirt, uuid);
+  await accepted(libvirt, spec);
   return { startedAtMs };
 }
 
@@ -160,8 +165,6 @@ export async function forceSwitchover(libvirt: Libvirt, uuid: string): Promise<v
   // libvirt knows that the migration stopped it: the guest runs on at the destination, or here when it comes to nothing.
   await libvirt.virsh("suspend", uuid);
 }
-
-const PAST_RETURN: Course[] = ["stopped", "paused", "completed", "vanished"];
 
 export async function cancelOutgoing(libvirt: Libvirt, uuid: string): Promise<void> {
   const seen = await view(libvirt, uuid);

@@ -27,6 +27,33 @@ const FOLDERS = {
   cache: "/var/cache/libvirt",
 };
 
+/** The guests' QEMU, by the name that it has on every host. */
+const EMULATOR = `${FOLDERS.lib}/drover/qemu`;
+
+/**
+ * libvirt gives guests whole MiB, and QEMU before 9.0 under TCG (commit 03bfc2188f) loses writes that it should send again: where
+ * memory is a multiple of 256 KiB it clears dirty bits and the processors do not know. Guests died of it; this size avoids it.
+ */
+const ODD_KIB = 128;
+
+/** Adds that to what libvirt asks for: `-m 144` in MiB, or `-m size=147456k`, and its backend's size in bytes. */
+const EMULATOR_SCRIPT = `#!/bin/sh
+for argument in "$@"; do
+  shift
+  case "$argument" in *'"id":"pc.ram","size":'*)
+    head=\${argument%%'"size":'*}'"size":' rest=\${argument#*'"size":'} size=\${rest%%[!0-9]*}
+    argument=$head$((size + ${ODD_KIB} * 1024))\${rest#"$size"} ;;
+  esac
+  case "$before $argument" in
+    "-m size="*k) argument=\${argument%k} argument=size=$((\${argument#size=} + ${ODD_KIB}))k ;;
+    "-m "*) argument=$((argument * 1024 + ${ODD_KIB}))k ;;
+  esac
+  before=$argument
+  set -- "$@" "$argument"
+done
+exec /usr/bin/qemu-system-x86_64 "$@"
+`;
+
 /** Arguments: the daemon's folder. What is mounted here is seen by the daemon and its guests alone. */
 const IN_NAMESPACE = [
   ...Object.entries(FOLDERS).map(
@@ -51,6 +78,7 @@ export function whyNoLibvirt(): { reason: string; isSoftware: boolean } | null {
 function writeSettings(folder: string, index: number): void {
   for (const each of [...Object.keys(FOLDERS), "sock", "lib/drover", "log/qemu"])
     mkdirSync(path.join(folder, each), { recursive: true });
+  writeFileSync(path.join(folder, "lib/drover/qemu"), EMULATOR_SCRIPT, { mode: 0o755 });
   const daemon = {
     host_uuid: randomUUID(),
     unix_sock_dir: path.join(folder, "sock"),
@@ -184,7 +212,7 @@ export const domainXml = (guest: Guest, { uuid, name, memoryMib, work }: Libvirt
   <features><tcg><tb-cache unit='MiB'>64</tb-cache></tcg></features>
   <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>
   <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <emulator>${EMULATOR}</emulator>
     <serial type='file'><source path='${FOLDERS.lib}/drover/${uuid}.serial'/></serial>
     <memballoon model='virtio'/>
   </devices>

@@ -55,24 +55,16 @@ function optionsOf({ parameters }: MigrationSpec): string[] {
 }
 
 /**
- * The arguments after `virsh -c URI`. `persistent`: the VM has a definition on its host, which goes with it. Without `--live`
- * libvirt stops the guest first: that is stop-and-copy. `--timeout` is never used: the agent steers.
+ * What of `virsh migrate` does not depend on the destination. `persistent`: the VM has a definition on its host, which goes with
+ * it. Without `--live` libvirt stops the guest first: that is stop-and-copy. `--timeout` is never used: the agent steers.
  */
-export function migrateArguments(
-  spec: MigrationSpec,
-  migrationUri: string,
-  settings: LibvirtSettings,
-  persistent: boolean,
-): string[] {
+export function migrateOptions(spec: MigrationSpec, settings: LibvirtSettings, persistent: boolean): string[] {
   const [reason] = libvirtReasons(spec);
   if (reason !== undefined) throw new DriverError("bad-parameters", reason);
-  const { desturi, migrateuri, address } = readMigrationUri(migrationUri, settings);
   const { postCopyBytesPerSecond, tls } = settings;
   const ceiling =
     postCopyBytesPerSecond === undefined ? [] : ["--postcopy-bandwidth", toMibPerSecond(postCopyBytesPerSecond)];
   return [
-    "migrate",
-    "--p2p",
     "--abort-on-error",
     ...(spec.mechanism === "stop-and-copy" ? [] : ["--live"]),
     ...(persistent ? ["--persistent", "--undefinesource"] : []),
@@ -80,9 +72,27 @@ export function migrateArguments(
     toMibPerSecond(spec.parameters.maxBandwidthBytesPerSecond),
     ...(isPreparedForPostCopy(spec) ? ["--postcopy", ...ceiling] : []),
     ...optionsOf(spec),
-    ...(tls ? ["--tls", "--tls-destination", address] : []),
+    ...(tls ? ["--tls"] : []),
+  ];
+}
+
+/** The arguments after `virsh -c URI`. A post-copy is resumed with the options that it was begun with. */
+export function migrateArguments(
+  uuid: string,
+  options: readonly string[],
+  migrationUri: string,
+  settings: LibvirtSettings,
+  resume = false,
+): string[] {
+  const { desturi, migrateuri, address } = readMigrationUri(migrationUri, settings);
+  return [
+    "migrate",
+    "--p2p",
+    ...options,
+    ...(options.includes("--tls") ? ["--tls-destination", address] : []),
+    ...(resume ? ["--postcopy-resume"] : []),
     "--domain",
-    spec.vm.uuid,
+    uuid,
     "--desturi",
     desturi,
     ...(migrateuri === null ? [] : ["--migrateuri", migrateuri]),

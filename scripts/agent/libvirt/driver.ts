@@ -1,6 +1,6 @@
 // The libvirt driver: for production. libvirt's own protocol decides which side of a migration runs, so that a VM never runs
 // twice whatever becomes of the agents; this driver starts it, steers it and tells what libvirt does (DESIGN section 7).
-import { DriverError, type Driver } from "../driver.ts";
+import type { Driver } from "../driver.ts";
 import { libvirtConfig, type LibvirtConfig } from "./config.ts";
 import { measureDirtyCurve } from "./dirty.ts";
 import { readDomains } from "./domains.ts";
@@ -19,12 +19,8 @@ import {
   startPostCopy,
 } from "./outgoing.ts";
 import { preflight } from "./preflight.ts";
+import { recoverIncoming, recoverOutgoing } from "./recovery.ts";
 import { createSampler } from "./sample.ts";
-
-const refuseRecovery = (uuid: string): Promise<never> =>
-  Promise.reject(
-    new DriverError("not-supported", `resume VM ${uuid} by hand: virsh migrate --postcopy-resume on its source`),
-  );
 
 /** Throws with every wrong field of the settings. Opens nothing before it is used. */
 export function createLibvirtDriver(config: LibvirtConfig): Driver {
@@ -59,8 +55,8 @@ export function createLibvirtDriver(config: LibvirtConfig): Driver {
     startPostCopy: (uuid) => startPostCopy(libvirt, uuid),
     forceSwitchover: (uuid) => forceSwitchover(libvirt, uuid),
     cancelOutgoing: (uuid) => cancelOutgoing(libvirt, uuid),
-    recoverIncoming: refuseRecovery,
-    recoverOutgoing: refuseRecovery,
+    recoverIncoming: (uuid) => recoverIncoming(libvirt, uuid),
+    recoverOutgoing: (uuid, uri) => recoverOutgoing(libvirt, uuid, uri),
     releaseSource: (uuid) => releaseSource(libvirt, uuid),
     continueSource: (uuid) => continueSource(libvirt, uuid),
     close: async () => events.close(),

@@ -47,9 +47,9 @@ export function createEventParser(onEvent: (event: LibvirtEvent) => void): (chun
 export type Events = {
   /** Begins to listen, unless it does already. */
   open: () => void;
-  /** How many events have come so far. */
+  /** How many events have come so far, and other things that happened. */
   seen: () => number;
-  /** Resolves when more than that many have come, or after `timeoutMs`. */
+  /** Resolves when there were more than that many, or after `timeoutMs`. */
   wait: (seen: number, timeoutMs: number) => Promise<void>;
   /** Wakes whoever waits: something else has happened. */
   wake: () => void;
@@ -113,7 +113,10 @@ export function createEvents(
     },
     seen: () => count,
     wait: waiters.wait,
-    wake: waiters.wake,
+    wake: () => {
+      count += 1;
+      waiters.wake();
+    },
     close: () => {
       isOpen = false;
       clearTimeout(restart);

@@ -13,6 +13,8 @@ export type MigrateChildren = {
   ending: (uuid: string) => Ending;
   /** What the last one of this VM complained of, also one of an agent before; empty: of nothing. */
   complaint: (uuid: string) => string;
+  /** How the last one ended is no longer of interest, its complaint is. */
+  settle: (uuid: string) => void;
   forget: (uuid: string) => void;
 };
 
@@ -61,6 +63,7 @@ export function createMigrateChildren(
     isBusy: (uuid) => busy.has(uuid),
     ending: (uuid) => endings.get(uuid) ?? null,
     complaint,
+    settle: (uuid) => void endings.delete(uuid),
     forget: (uuid) => {
       busy.delete(uuid);
       endings.delete(uuid);

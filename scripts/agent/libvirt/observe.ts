@@ -1,5 +1,4 @@
 // Where an outgoing migration stands, for whoever waits for it to change.
-import { setTimeout as wait } from "node:timers/promises";
 import { DriverError, type OutgoingState } from "../driver.ts";
 import type { Libvirt } from "./libvirt.ts";
 import { view, type Seen } from "./outgoing.ts";
@@ -7,8 +6,8 @@ import { numberOf } from "./raw.ts";
 import { momentsOf, toCounters, toProgress, toVmState } from "./state.ts";
 
 /** libvirt's events wake the driver; this is for what has none. Each look costs a process. */
-const POLL_MS = 500;
-const SETTLE_POLL_MS = 20;
+const POLL_MS = 1000;
+const SETTLE_POLL_MS = 100;
 /** The figures of a finished job come by an event, a moment after `virsh migrate` has ended. */
 const COUNTERS_TIMEOUT_MS = 1000;
 /** Ending QEMU takes libvirt seconds. */
@@ -81,8 +80,8 @@ export async function observeOutgoing(
     const count = events.seen();
     const state = await look();
     if (state !== null && (state.state !== since || Date.now() >= deadline)) return state;
-    if (state === null) await wait(SETTLE_POLL_MS);
-    else await events.wait(count, Math.max(1, Math.min(POLL_MS, deadline - Date.now())));
+    const waitMs = state === null ? SETTLE_POLL_MS : Math.max(1, Math.min(POLL_MS, deadline - Date.now()));
+    await events.wait(count, waitMs);
   }
 }
 

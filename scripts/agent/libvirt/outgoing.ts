@@ -1,25 +1,24 @@
 // The source's side of a migration: libvirt moves the VM, the driver starts that, watches it and steers it.
-import { setTimeout as wait } from "node:timers/promises";
 import { MIB } from "../../../worker/model/units.ts";
 import { DriverError, type MigrationSpec } from "../driver.ts";
-import { migrateArguments, toMibPerSecond } from "./arguments.ts";
+import { migrateArguments, migrateOptions, toMibPerSecond } from "./arguments.ts";
 import { lookAt } from "./domains.ts";
 import type { Libvirt } from "./libvirt.ts";
 import { numberOf, parseFields } from "./raw.ts";
 import type { Outgoing } from "./records.ts";
-import { courseOf, hasLeft, isJobActive, toVmState, type Course, type View } from "./state.ts";
+import { courseOf, hasLeft, isJobActive, isPostCopyBroken, toVmState, type Course, type View } from "./state.ts";
 
 const ACCEPT_TIMEOUT_MS = 60_000;
 /** libvirt tells of the first pass by an event; without it the driver asks. */
 const ACCEPT_POLL_MS = 200;
 const CANCEL_TIMEOUT_MS = 30_000;
-const SETTLE_POLL_MS = 20;
+const SETTLE_POLL_MS = 100;
 
 const PAST_RETURN: Course[] = ["stopped", "paused", "completed", "vanished"];
 
 export type Seen = View & { course: Course };
 
-const NO_MIGRATION = (uuid: string): DriverError =>
+export const NO_MIGRATION = (uuid: string): DriverError =>
   new DriverError("no-migration", `no migration of VM ${uuid} was started here`);
 
 export const refusePastReturn = (): never => {
@@ -55,15 +54,20 @@ export async function view(libvirt: Libvirt, uuid: string): Promise<Seen | null>
   const job = asked === "arriving" ? {} : asked;
   const seen = { domain, job, isChildBusy: children.isBusy(uuid), ending: children.ending(uuid), out };
   const course = courseOf(seen);
+  // What virsh complained of is over once the link is back, whoever saw to that.
+  if (course === "paused" && isPostCopyBroken(domain)) children.settle(uuid);
   return { ...seen, course, out: remember(libvirt, uuid, { ...seen, course }) };
 }
 
 /** Resolves with the first view whose course is over. */
 async function settled(libvirt: Libvirt, uuid: string): Promise<Seen> {
-  for (const deadline = Date.now() + CANCEL_TIMEOUT_MS; Date.now() < deadline; await wait(SETTLE_POLL_MS)) {
+  const { events } = libvirt;
+  for (const deadline = Date.now() + CANCEL_TIMEOUT_MS; Date.now() < deadline;) {
+    const count = events.seen();
     const seen = await view(libvirt, uuid);
     if (seen === null) throw NO_MIGRATION(uuid);
     if (seen.course !== "active" && seen.course !== "settling") return seen;
+    await events.wait(count, SETTLE_POLL_MS);
   }
   throw new DriverError("timeout", `the migration of VM ${uuid} has not ended within ${CANCEL_TIMEOUT_MS} ms`);
 }
@@ -126,16 +130,17 @@ export async function startOutgoing(
     throw new DriverError("not-running", `VM ${uuid} does not run here: only a running VM is migrated`);
   if (job === "arriving" || isJobActive(job))
     throw new DriverError("busy", `libvirt has another job for VM ${uuid}: wait for its end, or abort it`);
-  const args = migrateArguments(spec, migrationUri, settings, await isPersistent(libvirt, uuid));
+  const options = migrateOptions(spec, settings, await isPersistent(libvirt, uuid));
+  const args = migrateArguments(uuid, options, migrationUri, settings);
   await virsh("migrate-setmaxdowntime", uuid, String(spec.parameters.downtimeLimitMs));
   const startedAtMs = Date.now();
   const { migrationId, mechanism, parameters } = spec;
   const unknown = { jobBeganAtMs: null, stoppedAtMs: null, leftAtMs: null, counters: null };
-  const outgoing = { migrationId, mechanism, preCopyRounds: parameters.preCopyRounds, startedAtMs, ...unknown };
+  const outgoing = { migrationId, mechanism, preCopyRounds: parameters.preCopyRounds, options, startedAtMs };
   records.write({
     uuid,
     name,
-    outgoing: { ...outgoing, postCopy: false, cancelAsked: false, throttleRatioMax: 0 },
+    outgoing: { ...outgoing, ...unknown, postCopy: false, cancelAsked: false, throttleRatioMax: 0 },
   });
   children.start(uuid, args, events.wake);
   if (mechanism === "post-copy") await startPostCopyAtOnce(libvirt, uuid);

@@ -11,6 +11,8 @@ const outgoing = z.strictObject({
   migrationId: z.string(),
   mechanism,
   preCopyRounds: z.int(),
+  /** Of `virsh migrate`: a post-copy is resumed with the same. */
+  options: z.array(z.string()),
   startedAtMs: z.number(),
   /** When libvirt's job began, by this host's clock and the job's own age. */
   jobBeganAtMs: z.number().nullable(),

@@ -33,6 +33,10 @@ export const hasLeft = (domain: DomainState | null): boolean =>
 export const isInPostCopy = ({ state, reason }: DomainState): boolean =>
   state === STATE.running && reason === RUNNING.postCopy;
 
+/** A source that libvirt knows to have lost its destination in post-copy. */
+export const isPostCopyBroken = (domain: DomainState | null): boolean =>
+  domain !== null && isPaused(domain, PAUSED.postCopyFailed);
+
 export function toVmState(domain: DomainState, arriving: boolean): VmState {
   switch (domain.state) {
     case STATE.running:
@@ -75,7 +79,7 @@ export const isJobActive = (job: Stats): boolean => ACTIVE_JOBS.includes(job["ty
 export function courseOf(view: View): Course {
   const { domain, job, isChildBusy, ending, out } = view;
   if (domain === null || hasLeft(domain)) return goneCourse(view);
-  if (isPaused(domain, PAUSED.postCopyFailed)) return "paused";
+  if (isPostCopyBroken(domain)) return "paused";
   if (isPaused(domain, PAUSED.postCopy)) return ending?.ok === false ? "paused" : "stopped";
   if (isChildBusy) return "active";
   if (ending !== null) return endedCourse(ending.ok, isJobActive(job), out);

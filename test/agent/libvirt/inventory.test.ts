@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { migrateArguments, readMigrationUri } from "../../../scripts/agent/libvirt/arguments.ts";
+import { migrateArguments, migrateOptions, readMigrationUri } from "../../../scripts/agent/libvirt/arguments.ts";
 import {
   cpuModelsOf,
   hugepagePoolsOf,
@@ -145,11 +145,17 @@ describe("virsh migrate", () => {
     mechanism,
     parameters: { ...prepareCommand().parameters, maxBandwidthBytesPerSecond: 128 * MIB + 1, ...changes },
   });
-  const argumentsOf = (given: ReturnType<typeof spec>, changes = {}, persistent = false): string =>
-    migrateArguments(given, "libvirt:hv-02?memory=10.0.0.2", settings(changes), persistent).join(" ");
+  const { uuid } = vmWith();
+  const argumentsOf = (
+    given: ReturnType<typeof spec>,
+    changes = {},
+    { persistent = false, resume = false } = {},
+  ): string => {
+    const options = migrateOptions(given, settings(changes), persistent);
+    return migrateArguments(uuid, options, "libvirt:hv-02?memory=10.0.0.2", settings(changes), resume).join(" ");
+  };
   const ends = "--desturi qemu+tls://hv-02/system --migrateuri tcp://10.0.0.2";
   const head = "migrate --p2p --abort-on-error";
-  const uuid = vmWith().uuid;
 
   test.each([
     ["pre-copy", argumentsOf(spec("pre-copy")), `${head} --live --bandwidth 128 --domain ${uuid} ${ends}`],
@@ -160,8 +166,13 @@ describe("virsh migrate", () => {
       `${head} --live --bandwidth 128 --postcopy --postcopy-bandwidth 64 --domain ${uuid} ${ends}`,
     ],
     [
+      "a post-copy that goes on",
+      argumentsOf(spec("post-copy"), { tls: true }, { resume: true }),
+      `${head} --live --bandwidth 128 --postcopy --tls --tls-destination hv-02 --postcopy-resume --domain ${uuid} ${ends}`,
+    ],
+    [
       "a definition, auto-converge and xbzrle",
-      argumentsOf(spec("pre-copy", { autoConverge: true, xbzrle: true }), {}, true),
+      argumentsOf(spec("pre-copy", { autoConverge: true, xbzrle: true }), {}, { persistent: true }),
       `${head} --live --persistent --undefinesource --bandwidth 128 --auto-converge --compressed --comp-methods xbzrle --domain ${uuid} ${ends}`,
     ],
     [

@@ -24,6 +24,7 @@ const out = (changes: Partial<Outgoing> = {}): Outgoing => ({
   migrationId: "m1",
   mechanism: "pre-copy",
   preCopyRounds: 1,
+  options: [],
   startedAtMs: 1000,
   jobBeganAtMs: null,
   stoppedAtMs: null,

@@ -1,6 +1,6 @@
-// The driver against two real libvirts and a real guest, which is moved from one to the other and back.
+// The driver against two real libvirts and real guests, which are moved from one to the other and back.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import type { MigrationSpec } from "../../../scripts/agent/driver.ts";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { Mechanism } from "../../../worker/model/wire/common.ts";
@@ -14,29 +14,67 @@ const SLOW = MIB;
 /** U(4 s) of uniform writes is W (1 - exp(-4 s × rate / W)); libvirt samples 512 pages a GiB, 72 of this guest's. */
 const DIRTIED_BYTES = 16 * MIB * (1 - Math.exp((-4 * 2000 * 4096) / (16 * MIB)));
 const parameters = { ...prepareCommand().parameters, maxBandwidthBytesPerSecond: 64 * MIB, deadlineMs: 60_000 };
+/** Guests that are moved at a time. */
+const GUESTS = 2;
+const CLOSE_TIMEOUT_MS = 60_000;
 
 const missing = whyNoPair();
 if (missing !== null) console.warn(`real libvirt is not tested: ${missing}`);
 
 let pair: Pair;
-let stage: Stage;
 
-/** Wherever a test has left the guest, it must have gone on counting, and no page of it may be damaged. */
-async function unharmed(): Promise<void> {
-  const problems = await pair.quiet();
-  if (problems.length > 0) throw new Error(problems.join("; "));
+type Changes = Partial<MigrationSpec["parameters"]>;
+
+function specOf({ vm }: Stage, mechanism: Mechanism, changes: Changes = {}): MigrationSpec {
+  return { migrationId: "m1", vm, mechanism, parameters: { ...parameters, ...changes } };
 }
 
-describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () => {
+async function begin({ source, destination }: Stage, given: MigrationSpec): Promise<{ startedAtMs: number }> {
+  expect(await destination.driver.preflight(given)).toEqual({ ok: true });
+  const { migrationUri } = await destination.driver.prepareIncoming(given);
+  return source.driver.startOutgoing(given, migrationUri);
+}
+
+/** To the end, as the agents do it. */
+async function finish({ source, destination, vm }: Stage) {
+  const { state } = await source.driver.observeOutgoing(vm.uuid, "active", 60_000);
+  expect(state).toBe("stopped");
+  await destination.driver.continueIncoming(vm.uuid);
+  const end = await source.driver.observeOutgoing(vm.uuid, "stopped", 60_000);
+  if (end.state !== "completed") throw new Error(JSON.stringify(end));
+  await source.driver.releaseSource(vm.uuid);
+  expect(await source.driver.vmStates()).not.toHaveProperty(vm.uuid);
+  return end;
+}
+
+/** Kills `virsh migrate` of this guest, as the end of an agent's control group does. */
+function killChild({ vm }: Stage): void {
+  const isOurs = (pid: string): boolean => {
+    try {
+      const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      return args.includes("migrate") && args.includes(vm.uuid);
+    } catch {
+      return false;
+    }
+  };
+  const [pid, ...others] = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOurs(name));
+  expect(others).toEqual([]);
+  process.kill(Number(pid), "SIGKILL");
+}
+
+const above = (least: number) => expect.toSatisfy((value: number) => value > least);
+
+describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000, concurrent: true }, () => {
   beforeAll(async () => {
-    pair = await startPair({ memoryMib: 144, work: WORK });
+    pair = await startPair({ memoryMib: 128, work: WORK }, GUESTS);
   }, 180_000);
   afterAll(() => pair?.stop(), 60_000);
 
   runDriverSuite(
     "libvirt driver",
-    async () => {
-      const { source, destination, vm } = await pair.stage();
+    async ({ slowPostCopy }) => {
+      const settings = slowPostCopy ? { postCopyBytesPerSecond: SLOW } : {};
+      const { source, destination, vm, close } = await pair.stage(settings);
       return {
         source: source.driver,
         destination: destination.driver,
@@ -45,103 +83,113 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000 }, () 
         slowBytesPerSecond: SLOW,
         dirtiedBytes: { min: DIRTIED_BYTES / 4, max: DIRTIED_BYTES * 4 },
         tooMuchMemoryBytes: 1024 * GIB,
-        close: unharmed,
+        breakPostCopy: async () => void (await source.host.virsh("domjobabort", vm.uuid, "--postcopy")),
+        close,
       };
     },
-    { handshake: "hypervisor" },
+    { handshake: "hypervisor", concurrent: true },
   );
 
-  describe("a guest that counts", () => {
-    beforeEach(async () => {
-      stage = await pair.stage();
-    }, 120_000);
-    afterEach(unharmed, 60_000);
-
-    const spec = (mechanism: Mechanism, changes: Partial<MigrationSpec["parameters"]> = {}): MigrationSpec => ({
-      migrationId: "m1",
-      vm: stage.vm,
-      mechanism,
-      parameters: { ...parameters, ...changes },
-    });
-    const begin = async (given: MigrationSpec): Promise<{ startedAtMs: number }> => {
-      const { source, destination } = stage;
-      expect(await destination.driver.preflight(given)).toEqual({ ok: true });
-      const { migrationUri } = await destination.driver.prepareIncoming(given);
-      return source.driver.startOutgoing(given, migrationUri);
-    };
-    /** To the end, as the agents do it. */
-    const finish = async () => {
-      const { source, destination, vm } = stage;
-      await expect
-        .poll(() => source.driver.observeOutgoing(vm.uuid, null, 500), { timeout: 60_000 })
-        .toMatchObject({
-          state: "stopped",
-        });
-      await destination.driver.continueIncoming(vm.uuid);
-      const end = await source.driver.observeOutgoing(vm.uuid, "stopped", 60_000);
-      if (end.state !== "completed") throw new Error(JSON.stringify(end));
-      await source.driver.releaseSource(vm.uuid);
-      expect(await source.driver.vmStates()).toEqual({});
-      return end;
-    };
-    /** Kills `virsh migrate` of this guest, as the end of an agent's control group does. */
-    const killChild = (): void => {
-      const isOurs = (pid: string): boolean => {
-        try {
-          const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-          return args.includes("migrate") && args.includes(stage.vm.uuid);
-        } catch {
-          return false;
-        }
-      };
-      const [pid, ...others] = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isOurs(name));
-      expect(others).toEqual([]);
-      process.kill(Number(pid), "SIGKILL");
+  const staged =
+    (play: (stage: Stage) => Promise<void>) =>
+    async ({ onTestFinished }: TestContext): Promise<void> => {
+      const stage = await pair.stage();
+      onTestFinished(stage.close, CLOSE_TIMEOUT_MS);
+      await play(stage);
     };
 
-    test("is measured from outside: processor, memory, and how much of that is not zero", async () => {
-      const { driver } = stage.source;
+  test(
+    "a guest is measured from outside: processor, memory, and how much of that is not zero",
+    staged(async ({ source: { driver }, vm }) => {
       await driver.sample();
-      const figures = (await driver.sample()).vms[stage.vm.uuid] ?? {};
+      const figures = (await driver.sample()).vms[vm.uuid] ?? {};
       expect(figures["memory_nonzero_bytes"]).toBeGreaterThan(WORK.filledMib * MIB * 0.7);
-      expect(figures["memory_nonzero_bytes"]).toBeLessThan(stage.vm.memoryBytes);
+      expect(figures["memory_nonzero_bytes"]).toBeLessThan(vm.memoryBytes);
       expect(figures["memory_used_bytes"]).toBeGreaterThan(WORK.filledMib * MIB);
       expect(figures["cpu_used_cores"]).toBeGreaterThan(0);
       expect(figures["cpu_steal_ratio"]).toBeGreaterThanOrEqual(0);
-    });
+    }),
+  );
 
-    test("moves with its definition, over a restart of both agents and the death of virsh", async () => {
-      const { source, destination, vm } = stage;
+  test(
+    "a guest moves with its definition over several connections, through a restart of both agents and the death of virsh",
+    staged(async (stage) => {
+      const { source, destination, vm, restart } = stage;
       const { virsh } = source.host;
       const file = `${source.host.serialFile(vm.uuid)}.xml`;
       writeFileSync(file, await virsh("dumpxml", vm.uuid, "--migratable"));
       await virsh("define", file);
-      const { startedAtMs } = await begin(spec("pre-copy", { maxBandwidthBytesPerSecond: SLOW }));
-      await pair.restart(source);
-      await pair.restart(destination);
-      killChild();
+      const changes = { multifdChannels: 2, maxBandwidthBytesPerSecond: SLOW };
+      const { startedAtMs } = await begin(stage, specOf(stage, "pre-copy", changes));
+      const asked = await virsh("qemu-monitor-command", vm.uuid, '{"execute":"query-migrate-parameters"}');
+      expect(JSON.parse(asked)).toMatchObject({ return: { "multifd-channels": changes.multifdChannels } });
+      await restart(source);
+      await restart(destination);
+      killChild(stage);
       expect(await source.driver.observeOutgoing(vm.uuid, null, 0)).toMatchObject({ state: "active" });
       expect(await destination.driver.observeIncoming(vm.uuid)).toMatchObject({ state: "loaded" });
-      expect(await destination.driver.vmStates()).toEqual({ [vm.uuid]: "inmigrate" });
-      expect((await destination.driver.preflight(spec("pre-copy"))).ok).toBe(false);
+      expect(await destination.driver.vmStates()).toMatchObject({ [vm.uuid]: "inmigrate" });
+      expect((await destination.driver.preflight(specOf(stage, "pre-copy"))).ok).toBe(false);
       await expect(destination.driver.abandonIncoming(vm.uuid)).rejects.toMatchObject({
         reason: "past-point-of-no-return",
       });
       await source.driver.setBandwidth(vm.uuid, 512 * MIB);
-      const end = await finish();
+      const end = await finish(stage);
       expect(end).toMatchObject({ postCopy: false });
       expect(msBetween(startedAtMs, end.completedAtMs)).toBeGreaterThan(0);
       expect(await virsh("list", "--all", "--uuid")).not.toContain(vm.uuid);
       expect(await destination.host.virsh("dominfo", vm.uuid)).toMatch(/Persistent: +yes/);
       await destination.host.virsh("undefine", vm.uuid);
-    });
+    }),
+  );
 
-    test("is untouched when its destination's libvirt is not there", async () => {
+  test(
+    "a guest is untouched when its destination's libvirt is not there",
+    staged(async (stage) => {
       const { source, vm } = stage;
-      const outgoing = source.driver.startOutgoing(spec("pre-copy"), "libvirt:nowhere?memory=127.0.0.1");
+      const outgoing = source.driver.startOutgoing(specOf(stage, "pre-copy"), "libvirt:nowhere?memory=127.0.0.1");
       await expect(outgoing).rejects.toMatchObject({ reason: "hypervisor-refused" });
       await expect(source.driver.observeOutgoing(vm.uuid, null, 0)).rejects.toMatchObject({ reason: "no-migration" });
-      expect(await source.driver.vmStates()).toEqual({ [vm.uuid]: "running" });
-    });
-  });
+      expect(await source.driver.vmStates()).toMatchObject({ [vm.uuid]: "running" });
+    }),
+  );
+
+  /** Its first pass is sent fast, and what is sent again more slowly than the guest dirties its memory. */
+  const outrun = async (stage: Stage, changes: Changes) => {
+    const { source, vm } = stage;
+    const look = () => source.driver.observeOutgoing(vm.uuid, null, 0);
+    const fast = { maxBandwidthBytesPerSecond: 24 * MIB, downtimeLimitMs: 1 };
+    await begin(stage, specOf(stage, "pre-copy", { ...changes, ...fast }));
+    const nearlyThrough = expect.toSatisfy((bytes: number) => bytes < 10 * MIB);
+    await expect
+      .poll(look, { timeout: 60_000, interval: 200 })
+      .toMatchObject({ progress: { remainingBytes: nearlyThrough } });
+    await source.driver.setBandwidth(vm.uuid, 3 * MIB);
+    return look;
+  };
+
+  test(
+    "a guest that dirties its memory faster than it is sent is slowed down by auto-converge",
+    staged(async (stage) => {
+      const look = await outrun(stage, { autoConverge: true });
+      await expect
+        .poll(look, { timeout: 60_000, interval: 500 })
+        .toMatchObject({ progress: { throttleRatio: above(0) } });
+      await stage.source.driver.setBandwidth(stage.vm.uuid, 512 * MIB);
+      const { counters } = await finish(stage);
+      expect(counters.throttleRatioMax).toBeGreaterThan(0);
+    }),
+  );
+
+  test(
+    "a page that is sent again is sent as what has changed, by xbzrle",
+    staged(async (stage) => {
+      const { source, vm } = stage;
+      await outrun(stage, { xbzrle: true });
+      const encoded = () => source.host.virsh("domjobinfo", vm.uuid, "--rawstats");
+      await expect.poll(encoded, { timeout: 60_000, interval: 500 }).toMatch(/^compression_pages: [1-9]/m);
+      await source.driver.setBandwidth(vm.uuid, 512 * MIB);
+      await finish(stage);
+    }),
+  );
 });

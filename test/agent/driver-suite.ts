@@ -191,12 +191,23 @@ async function dirtyCurveOf(source: Driver, uuid: string): ReturnType<Driver["di
   }
 }
 
+/** A destination may learn of the loss a while after its source, which asks again until then. */
+async function listensAnew(destination: Driver, uuid: string): Promise<string> {
+  for (const deadline = Date.now() + 30_000; ;) {
+    try {
+      return (await destination.recoverIncoming(uuid)).migrationUri;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
+
 /** The VM runs at its destination, and part of its memory is at the source. */
 async function breakAndRecover(scene: Scene): Promise<void> {
   const { source, destination, vm, parameters, runningOn } = scene;
   await scene.breakPostCopy?.();
   expect((await source.observeOutgoing(vm.uuid, "stopped", 20_000)).state).toBe("paused");
-  const { migrationUri } = await destination.recoverIncoming(vm.uuid);
+  const migrationUri = await listensAnew(destination, vm.uuid);
   expect((await destination.vmStates())[vm.uuid]).toBe("postcopy-paused");
   expect(await runningOn()).toEqual([]);
   const { cancelOutgoing, continueSource, releaseSource } = source;

@@ -3,8 +3,9 @@ import { parseArgs } from "node:util";
 import { createScreen, type Screen } from "./demo/screen.ts";
 import { stopSignal } from "./dev/signals.ts";
 import { whyNoLab } from "./lab/build-guest.ts";
+import { whyNoLibvirt } from "./lab/libvirt.ts";
 
-const HELP = `Usage: npm run lab -- [--faults [--case NAME]...] [--json] [--state DIR]
+const HELP = `Usage: npm run lab -- [--faults] [--libvirt] [--case NAME]... [--json] [--state DIR]
 
 Starts three QEMU guests of different dirty rates on one lab host, Drover, and an agent with the qmp driver for each of
 two lab hosts; empties the first host by a plan, and compares what was predicted with what was measured, by the
@@ -12,13 +13,15 @@ hypervisors' events and by the guests' own counters. Needs QEMU, gcc, cpio and a
 memory, two minutes, and no KVM. Everything it starts is ended, on Ctrl-C as well.
 
   --faults     real migrations, each with something that goes wrong, on three pairs of lab hosts: case, expected, seen
-  --case NAME  only this fault case; may be given several times
+  --libvirt    the same on two libvirts of their own, alone or beside --faults; needs root and Debian's libvirt-daemon,
+               libvirt-daemon-driver-qemu and libvirt-clients
+  --case NAME  only this case; may be given several times
   --json       JSON lines instead of text
   --state DIR  where the guest's kernel is kept once it was fetched (default .drover/)
   --help       this text
 
-Exit code 0: every guest was moved, and its counter went on without a gap or a repeat; with --faults: every case was seen
-as expected.
+Exit code 0: every guest was moved, and its counter went on without a gap or a repeat; with --faults or --libvirt:
+every case was seen as expected.
 `;
 
 /** As a shell says of a program that Ctrl-C has ended. */
@@ -31,6 +34,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       faults: { type: "boolean", default: false },
+      libvirt: { type: "boolean", default: false },
       case: { type: "string", multiple: true, default: [] },
       json: { type: "boolean", default: false },
       state: { type: "string", default: ".drover" },
@@ -48,13 +52,23 @@ async function main(): Promise<number> {
   }
   const signal = stopSignal();
   const screen = createScreen(process.stdout, values.json, Date.now);
-  return values.faults ? faults(values, screen, signal) : tour(values.state, screen, signal);
+  return values.faults || values.libvirt || values.case.length > 0
+    ? faults(values, screen, signal)
+    : tour(values.state, screen, signal);
 }
 
-async function faults(values: { case: string[]; state: string }, screen: Screen, signal: AbortSignal): Promise<number> {
-  const { chosenCases } = await import("./lab/faults/run.ts");
+type Chosen = { faults: boolean; libvirt: boolean; case: string[]; state: string };
+
+async function faults(values: Chosen, screen: Screen, signal: AbortSignal): Promise<number> {
+  const { chosenCases, lanesFor } = await import("./lab/faults/run.ts");
   const { runFaults } = await import("./lab/faults/main.ts");
-  const cases = chosenCases(values.case);
+  const drivers = [...(values.faults ? ["qmp" as const] : []), ...(values.libvirt ? ["libvirt" as const] : [])];
+  const cases = chosenCases(values.case, drivers);
+  const missing = lanesFor(cases).some(({ driver }) => driver === "libvirt") ? whyNoLibvirt() : null;
+  if (missing !== null) {
+    console.error(missing.reason);
+    return 2;
+  }
   try {
     return (await runFaults({ stateDir: values.state, cases, screen }, signal)) === 0 ? 0 : 1;
   } catch (error) {

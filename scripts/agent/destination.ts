@@ -172,6 +172,7 @@ async function watchOnce(parts: Parts, run: DestinationRun, live: Live): Promise
   const { detail = `the incoming side is ${seen.state}` } = seen;
   switch (seen.state) {
     case "running":
+      if (parts.driver.handshake === "hypervisor") return void (await letRun(parts, run, live, seen.postCopy));
       // Nothing that this agent did: somebody continued it by hand.
       return endRun(parts, run, { type: "failed", reason: "running-without-proof", detail }, "running");
     case "failed":
@@ -196,6 +197,7 @@ async function watchOnce(parts: Parts, run: DestinationRun, live: Live): Promise
 /** Post-copy: the VM runs here and needs its source until that says that it has released its side. */
 async function watchRunning(parts: Parts, run: DestinationRun, seen: IncomingState): Promise<void> {
   const { vm, fencingToken } = run.command;
+  if (seen.state === "running" && seen.postCopy === false) return noteArrived(parts, run);
   if (seen.state !== "gone" && seen.state !== "failed") return;
   // Moved on since: it had arrived, and the source's word of it was lost.
   if (parts.runs.hasLeft(vm.uuid, fencingToken)) return noteArrived(parts, run);
@@ -240,7 +242,12 @@ async function takeProof(
   if (current.resumed === undefined) {
     if (current.endedAt !== undefined) {
       const { state } = await driver.observeIncoming(current.command.vm.uuid);
-      return noRun(state === "gone", live.mayHaveRun, `this migration has ended here: ${current.ending}`);
+      const isOwn = driver.handshake === "hypervisor";
+      // The hypervisors went on after this agent had given it up.
+      if (isOwn && state === "running")
+        return { status: 200, body: { resumedAtMs: null, takenAtMs, at: driver.now() } satisfies StoppedAnswer };
+      const detail = `this migration has ended here: ${current.ending}`;
+      return noRun(state === "gone", live.mayHaveRun || isOwn, detail);
     }
     if (current.proof === undefined) current = runs.update(current, { proof: message });
     const refused = await letRun(parts, current, live);
@@ -254,12 +261,19 @@ async function takeProof(
 const NEVER_RAN = ["hypervisor-refused", "incoming-failed", "no-incoming", "not-incoming", "not-loaded", "unknown-vm"];
 
 /** Lets the VM run. Null: it runs; else why not, for the source. */
-async function letRun(parts: Parts, run: DestinationRun, live: Live): Promise<PeerReply | null> {
+async function letRun(
+  parts: Parts,
+  run: DestinationRun,
+  live: Live,
+  postCopy = run.proof?.postCopy ?? false,
+): Promise<PeerReply | null> {
   const { driver, log } = parts;
   const { vm, migrationId } = run.command;
   try {
     const { resumedAtMs } = await driver.continueIncoming(vm.uuid);
-    noteRunning(parts, run, live.mayHaveRun ? null : resumedAtMs);
+    // A second `continueIncoming` cannot tell when the first one's came true; a hypervisor's own handshake is not ours to repeat.
+    const isTold = driver.handshake === "hypervisor" || !live.mayHaveRun;
+    noteRunning(parts, run, isTold ? resumedAtMs : null, postCopy);
     return null;
   } catch (error) {
     const detail = messageOf(error);
@@ -267,7 +281,7 @@ async function letRun(parts: Parts, run: DestinationRun, live: Live): Promise<Pe
     live.mayHaveRun ||= !(error instanceof DriverError && NEVER_RAN.includes(error.reason));
     const { state } = await driver.observeIncoming(vm.uuid);
     if (state === "running") {
-      noteRunning(parts, run, null);
+      noteRunning(parts, run, null, postCopy);
       return null;
     }
     if (state !== "failed" && state !== "gone") return noRun(false, false, detail);
@@ -278,9 +292,8 @@ async function letRun(parts: Parts, run: DestinationRun, live: Live): Promise<Pe
   }
 }
 
-function noteRunning(parts: Parts, run: DestinationRun, atMs: number | null): void {
+function noteRunning(parts: Parts, run: DestinationRun, atMs: number | null, postCopy: boolean): void {
   const { migrationId, fencingToken } = run.command;
-  const postCopy = run.proof?.postCopy ?? false;
   const resumed = parts.runs.update(run, { resumed: { atMs } });
   parts.outbox.add(migrationId, { type: "switched", side: "destination", fencingToken, postCopy });
   if (!postCopy) noteArrived(parts, resumed);

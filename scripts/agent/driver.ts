@@ -25,18 +25,20 @@ export type PreflightResult = { ok: true } | { ok: false; reasons: string[] };
  * Where an outgoing migration stands.
  * - `active`: the VM may still run here (pre-copy) or is being stopped.
  * - `stopped`: this side has stopped for good and sent all that the destination needs to run (`postmigrate`, or post-copy
- *   active with the VM stopped): only in this state may the destination be continued.
+ *   active with the VM stopped): only in this state may the destination be continued. Under a hypervisor's own handshake it
+ *   is told once nothing can bring the VM back here: the destination may run it by then.
  * - `completed`: nothing of the VM is needed here any more.
  * - `paused`: post-copy lost its link.
  * - `failed`, `cancelled`: the VM is still this host's, in `vmState`.
  */
 export type OutgoingState =
   | { state: "active"; progress: Progress }
-  | { state: "stopped"; postCopy: boolean; stoppedAtMs: number; progress: Progress }
+  | { state: "stopped"; postCopy: boolean; stoppedAtMs: number | null; progress: Progress }
   | {
       state: "completed";
       postCopy: boolean;
-      stoppedAtMs: number;
+      /** Null: it stopped while nobody looked. */
+      stoppedAtMs: number | null;
       completedAtMs: number;
       progress: Progress;
       counters: OutgoingCounters;
@@ -56,11 +58,24 @@ export type OutgoingCounters = Pick<
   | "hypervisorDowntimeMs"
 >;
 
-/** The incoming side: listening, its VM loaded but not running, running here, or gone. */
-export type IncomingState = { state: "listening" | "loaded" | "running" | "failed" | "gone"; detail?: string };
+/**
+ * The incoming side: listening, its VM loaded but not running, running here, or gone. Once a hypervisor with its own handshake
+ * receives the VM, it counts as loaded: only the source's hypervisor decides what becomes of it.
+ */
+export type IncomingState = {
+  state: "listening" | "loaded" | "running" | "failed" | "gone";
+  detail?: string;
+  /** Running, and whether its memory still comes from the source; absent: the driver does not tell. */
+  postCopy?: boolean;
+};
 
 export type Driver = {
   readonly name: HostInventory["driver"]["name"];
+  /**
+   * Who decides which side runs. `agents`: the destination waits for `continueIncoming`. `hypervisor`: its own protocol does,
+   * `continueIncoming` only verifies that the VM runs, and nothing here can stop or bring back what that protocol has begun.
+   */
+  readonly handshake: "agents" | "hypervisor";
   /** The clock of this driver in ms: wall time, or simulated time. Durations of an outcome are measured on it. */
   now: () => number;
   inventory: () => Promise<DriverInventory>;
@@ -76,8 +91,11 @@ export type Driver = {
   prepareIncoming: (spec: MigrationSpec) => Promise<{ migrationUri: string }>;
   /** Destination: state of the incoming side, also after a restart of the agent. */
   observeIncoming: (uuid: string) => Promise<IncomingState>;
-  /** Destination: lets the VM run. Legal only once the source's agent has shown that its side stopped for good. Returns when it resumed. */
-  continueIncoming: (uuid: string) => Promise<{ resumedAtMs: number }>;
+  /**
+   * Destination: lets the VM run. Legal only once the source's agent has shown that its side stopped for good. Returns when it
+   * resumed; null: it runs, since a moment that nobody saw.
+   */
+  continueIncoming: (uuid: string) => Promise<{ resumedAtMs: number | null }>;
   /** Destination: kills an incoming side that never ran. Resolves when its process is proven dead. */
   abandonIncoming: (uuid: string) => Promise<void>;
 

@@ -8,6 +8,8 @@ import type { Driver } from "./driver.ts";
 import { messageOf } from "./log.ts";
 import { policyWarning, readPolicy } from "./policy.ts";
 import type { DriverName } from "../../worker/model/wire/common.ts";
+import { libvirtConfig } from "./libvirt/config.ts";
+import { createLibvirtDriver } from "./libvirt/driver.ts";
 import { qmpConfig } from "./qmp/config.ts";
 import { createQmpDriver } from "./qmp/driver.ts";
 import { createSimulatedDriver } from "./simulated/driver.ts";
@@ -24,6 +26,7 @@ DROVER_URL and DROVER_TOKEN in the environment win over url and token in the fil
 const simulatedConfig = z.strictObject({ name: z.literal("simulated"), host: z.string(), socket: z.string() });
 
 const drivers: Partial<Record<DriverName, (config: Settings["driver"]) => Driver | Promise<Driver>>> = {
+  libvirt: (config) => createLibvirtDriver(libvirtConfig.parse(config)),
   qmp: (config) => createQmpDriver(qmpConfig.parse(config)),
   simulated: (config) => createSimulatedDriver(simulatedConfig.parse(config)),
 };

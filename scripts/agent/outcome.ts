@@ -17,7 +17,8 @@ export function clockOffsetMs({ sentAtMs, takenAtMs, answeredAtMs, receivedAtMs 
 
 export type Moments = {
   startedAtMs: number | undefined;
-  stoppedAtMs: number;
+  /** Null: not known. */
+  stoppedAtMs: number | null;
   /** When the VM ran at the destination, on the source's clock; null: not known. */
   resumedAtMs: number | null;
   completedAtMs: number;
@@ -28,9 +29,11 @@ export function outcomeOf(
   { startedAtMs, stoppedAtMs, resumedAtMs, completedAtMs }: Moments,
   counters: OutgoingCounters,
 ): Outcome {
-  const preparationMs = startedAtMs === undefined ? undefined : Math.max(0, stoppedAtMs - startedAtMs);
-  const downtimeMs = resumedAtMs === null ? undefined : Math.max(0, resumedAtMs - stoppedAtMs);
-  const resumeMs = resumedAtMs === null ? undefined : Math.max(0, completedAtMs - resumedAtMs);
+  const between = (from: number | null, to: number | null): number | undefined =>
+    from === null || to === null ? undefined : Math.max(0, to - from);
+  const preparationMs = between(startedAtMs ?? null, stoppedAtMs);
+  const downtimeMs = between(stoppedAtMs, resumedAtMs);
+  const resumeMs = between(resumedAtMs, completedAtMs);
   const known = preparationMs !== undefined && downtimeMs !== undefined && resumeMs !== undefined;
   return {
     ...counters,

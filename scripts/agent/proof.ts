@@ -78,14 +78,15 @@ type Stopped = Extract<OutgoingState, { state: "stopped" | "completed" }>;
 export async function prove(parts: Parts, run: SourceRun, state: Stopped, watch: Watch): Promise<Verdict> {
   const { driver, life, log, settings } = parts;
   const { migrationId, destination } = run.command;
-  const message = { ...headOf(parts, run), postCopy: state.postCopy, stoppedAtMs: state.stoppedAtMs };
+  const head = headOf(parts, run);
+  const message = { ...head, postCopy: state.postCopy, stoppedAtMs: state.stoppedAtMs ?? head.sentAt };
   const asked = tellPeer(life, settings.peerSecret, destination.peerUrl, "/peer/stopped", message).then(
     (reply) => ({ reply, receivedAtMs: driver.now() }),
     (error: unknown) => ({ problem: messageOf(error) }),
   );
   if (!watch.stopNoted) {
     await Promise.race([asked, life.sleep(RECORD_AFTER_MS)]);
-    noteStop(parts, run, state);
+    noteStop(parts, run, message);
     watch.stopNoted = true;
   }
   const result = await asked;
@@ -101,7 +102,11 @@ export async function prove(parts: Parts, run: SourceRun, state: Stopped, watch:
   return settle(parts, run, answer.data, message, result.receivedAtMs);
 }
 
-function noteStop({ runs, outbox }: Parts, run: SourceRun, { stoppedAtMs, postCopy }: Stopped): void {
+function noteStop(
+  { runs, outbox }: Parts,
+  run: SourceRun,
+  { stoppedAtMs, postCopy }: { stoppedAtMs: number; postCopy: boolean },
+): void {
   const { migrationId, fencingToken } = run.command;
   runs.update(run, { stoppedAtMs });
   outbox.add(migrationId, { type: "switched", side: "source", fencingToken, postCopy });

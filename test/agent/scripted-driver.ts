@@ -67,6 +67,7 @@ export function createScript(vms: VmInventory[]): Script {
     },
     driver: {
       name: "simulated",
+      handshake: "agents",
       now: () => Date.now(),
       inventory: async () => ({
         hypervisor: "kvm",

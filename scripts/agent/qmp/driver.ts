@@ -134,6 +134,7 @@ export function createQmpDriver(config: QmpConfig): Driver {
   const { forget, ...host } = hostSide(settings, vms);
   return {
     name: "qmp",
+    handshake: "agents",
     now: () => Date.now(),
     ...host,
     ...destinationSide(settings, vms, forget),

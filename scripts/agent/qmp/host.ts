@@ -3,10 +3,10 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Disk, VmInventory } from "../../../worker/model/wire/inventory.ts";
 import type { DriverInventory } from "../driver.ts";
+import { parseCpuinfo, parseMeminfo } from "../linux/proc.ts";
+import { readText } from "../linux/text.ts";
 import { blockAnswer, kvmAnswer, type BlockAnswer } from "./answers.ts";
 import type { QmpSettings } from "./config.ts";
-import { parseCpuinfo, parseMeminfo } from "./proc.ts";
-import { readText } from "./process.ts";
 import { neverRan, type Vm } from "./vm.ts";
 
 const run = promisify(execFile);

@@ -1,14 +1,16 @@
 // Could this host run the VM? Reads, and changes nothing.
+import { isPreparedForPostCopy } from "../../../worker/model/migration/in-flight-rules.ts";
 import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
 import type { MigrationSpec, PreflightResult } from "../driver.ts";
+import { parseMeminfo } from "../linux/proc.ts";
+import { readText } from "../linux/text.ts";
+import { parameterReasons } from "../qemu-parameters.ts";
 import type { QmpSettings } from "./config.ts";
 import { readDescriptor } from "./descriptor.ts";
 import { hostMemoryBytes, type Binary } from "./host.ts";
 import { findTemplate } from "./machine.ts";
-import { parseMeminfo } from "./proc.ts";
-import { findProcess, readText } from "./process.ts";
+import { findProcess } from "./process.ts";
 import { guestMemory } from "./sample.ts";
-import { mayBecomePostCopy, parameterReasons } from "./settings.ts";
 import { neverRan, type Vm } from "./vm.ts";
 
 function deviceReasons(vm: VmInventory, networks: string[]): string[] {
@@ -78,7 +80,7 @@ async function viewMemory(settings: QmpSettings, vms: Vm[], neededBytes: number)
 }
 
 async function postCopyReasons(spec: MigrationSpec): Promise<string[]> {
-  if (!mayBecomePostCopy(spec)) return [];
+  if (!isPreparedForPostCopy(spec)) return [];
   const allowed = (await readText("/proc/sys/vm/unprivileged_userfaultfd"))?.trim();
   if (process.getuid?.() === 0 || allowed === "1") return [];
   return [

@@ -1,25 +1,18 @@
 // QEMU processes: started detached, so that they outlive the agent, and found again by their exact command line.
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { readFile, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { DriverError } from "../driver.ts";
+import { parseStat } from "../linux/proc.ts";
+import { readText } from "../linux/text.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { parseStat } from "./proc.ts";
 
 /** A pid alone may be given to another process; with its start time it cannot be mistaken. */
 export type ProcessId = { pid: number; startTicks: number };
 
 const DEATH_POLL_MS = 5;
 const LOG_TAIL = 1000;
-
-export async function readText(file: string): Promise<string | null> {
-  try {
-    return await readFile(file, "utf8");
-  } catch {
-    return null;
-  }
-}
 
 async function identify(pid: number, argv: string[]): Promise<ProcessId | null> {
   const [commandLine, stat] = await Promise.all([readText(`/proc/${pid}/cmdline`), readText(`/proc/${pid}/stat`)]);

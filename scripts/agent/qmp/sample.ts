@@ -1,35 +1,15 @@
 // One moment's figures of this host and its VMs, by catalogue name. What cannot be read is absent, never 0.
-import { SECOND_MS } from "../../../worker/model/units.ts";
 import type { DirtyCurveReport } from "../../../worker/model/wire/telemetry.ts";
 import { DriverError, type DriverSample } from "../driver.ts";
-import { readHardware } from "../hardware.ts";
+import { estimateNonzeroBytes } from "../linux/memory.ts";
+import { TICKS_PER_SECOND, findGuestMapping, parseStat, type Mapping } from "../linux/proc.ts";
+import { createDirtyRates, createRates, present, sampleMachine, sumOf, type Figures } from "../linux/sample.ts";
+import { readText } from "../linux/text.ts";
 import { blockStatsAnswer, cpusAnswer } from "./answers.ts";
 import type { QmpSettings } from "./config.ts";
 import { isUndisturbed } from "./dirty.ts";
-import { estimateNonzeroBytes } from "./memory.ts";
-import {
-  TICKS_PER_SECOND,
-  findGuestMapping,
-  parseBusyTicks,
-  parseMeminfo,
-  parseNetDev,
-  parsePressure,
-  parseStat,
-  type Mapping,
-} from "./proc.ts";
-import { readText, type ProcessId } from "./process.ts";
+import type { ProcessId } from "./process.ts";
 import { neverRan, type Vm } from "./vm.ts";
-
-/** An older dirty curve says nothing of now. */
-const CURVE_AGE_MS_MAX = 600_000;
-
-type Figures = Record<string, number>;
-type Measured = { [name: string]: number | null | undefined };
-
-const present = (all: Measured): Figures =>
-  Object.fromEntries(
-    Object.entries(all).filter((each): each is [string, number] => each[1] !== null && each[1] !== undefined),
-  );
 
 export type Sampler = {
   sample: (vms: Vm[]) => Promise<DriverSample>;
@@ -37,26 +17,6 @@ export type Sampler = {
   noteCurve: (uuid: string, curve: DirtyCurveReport) => void;
   forget: (uuid: string) => void;
 };
-
-/** Rising counters become rates per second between two looks; the first look, and a counter that fell, give none. */
-export function createRates(): {
-  rate: (key: string, value: number | null, atMs: number) => number | null;
-  forget: (prefix: string) => void;
-} {
-  const last = new Map<string, { value: number; atMs: number }>();
-  return {
-    rate: (key, value, atMs) => {
-      if (value === null) return null;
-      const before = last.get(key);
-      last.set(key, { value, atMs });
-      if (before === undefined || value < before.value || atMs <= before.atMs) return null;
-      return ((value - before.value) * SECOND_MS) / (atMs - before.atMs);
-    },
-    forget: (prefix) => {
-      for (const key of last.keys()) if (key.startsWith(prefix)) last.delete(key);
-    },
-  };
-}
 
 async function vcpuTicks(vm: Vm, id: ProcessId): Promise<number | null> {
   const cpus = await vm.query(cpusAnswer, "query-cpus-fast");
@@ -82,14 +42,7 @@ export async function guestMemory(vm: Vm, id: ProcessId): Promise<Mapping | null
 /** `root`: where the machine's `/sys` and its arrays are. */
 export function createSampler(settings: QmpSettings, root = "/"): Sampler {
   const rates = createRates();
-  const curves = new Map<string, DirtyCurveReport>();
-
-  const dirtyRate = (uuid: string, nowMs: number): number | null => {
-    const curve = curves.get(uuid);
-    const [windowMs, bytes] = curve?.points[0] ?? [];
-    if (curve === undefined || nowMs - curve.at > CURVE_AGE_MS_MAX) return null;
-    return windowMs === undefined || bytes === undefined ? null : (bytes * SECOND_MS) / windowMs;
-  };
+  const curves = createDirtyRates();
 
   const sampleVm = async (vm: Vm): Promise<Figures> => {
     const id = await vm.process();
@@ -104,7 +57,7 @@ export function createSampler(settings: QmpSettings, root = "/"): Sampler {
       cpu_used_cores: usedTicks === null ? null : usedTicks / TICKS_PER_SECOND,
       memory_used_bytes: mapping?.residentBytes,
       memory_nonzero_bytes: mayRead ? await estimateNonzeroBytes(id.pid, mapping, nowMs) : null,
-      memory_dirty_bytes_per_second: dirtyRate(vm.uuid, nowMs),
+      memory_dirty_bytes_per_second: curves.rate(vm.uuid, nowMs),
       disk_read_bytes_per_second: rates.rate(`${vm.uuid} read`, disk?.read ?? null, nowMs),
       disk_write_bytes_per_second: rates.rate(`${vm.uuid} written`, disk?.written ?? null, nowMs),
     });
@@ -126,45 +79,10 @@ export function createSampler(settings: QmpSettings, root = "/"): Sampler {
         vms: known,
       };
     },
-    noteCurve: (uuid, curve) => void curves.set(uuid, curve),
+    noteCurve: curves.note,
     forget: (uuid) => {
-      curves.delete(uuid);
+      curves.forget(uuid);
       rates.forget(uuid);
     },
   };
-}
-
-/** The VMs of this host taken together; absent while one of them has no figure yet. */
-function sumOf(vms: Figures[]): Figures {
-  const sum = (name: string): number | null =>
-    vms.reduce<number | null>((total, each) => {
-      const value = each[name];
-      return total === null || value === undefined ? null : total + value;
-    }, 0);
-  return present({ cpu_used_cores: sum("cpu_used_cores"), memory_used_bytes: sum("memory_used_bytes") });
-}
-
-async function sampleMachine(rate: ReturnType<typeof createRates>["rate"], root: string): Promise<Figures> {
-  const hardware = await readHardware(root);
-  const [stat, meminfo, cpuPressure, memoryPressure, netDev] = await Promise.all(
-    ["/proc/stat", "/proc/meminfo", "/proc/pressure/cpu", "/proc/pressure/memory", "/proc/net/dev"].map(
-      async (file) => (await readText(file)) ?? "",
-    ),
-  );
-  const nowMs = Date.now();
-  const busyTicks = rate("host cpu", parseBusyTicks(stat ?? ""), nowMs);
-  const memory = parseMeminfo(meminfo ?? "");
-  const network = parseNetDev(netDev ?? "");
-  return present({
-    cpu_used_cores: busyTicks === null ? null : busyTicks / TICKS_PER_SECOND,
-    memory_used_bytes: memory === null ? null : memory.totalBytes - memory.availableBytes,
-    cpu_pressure_ratio: parsePressure(cpuPressure ?? ""),
-    memory_pressure_ratio: parsePressure(memoryPressure ?? ""),
-    network_receive_bytes_per_second: rate("host received", network.receivedBytes, nowMs),
-    network_transmit_bytes_per_second: rate("host transmitted", network.transmittedBytes, nowMs),
-    temperature_celsius: hardware.temperatureCelsius,
-    ecc_corrected_errors_per_second: rate("host ecc corrected", hardware.eccCorrected, nowMs),
-    ecc_uncorrected_errors_per_second: rate("host ecc uncorrected", hardware.eccUncorrected, nowMs),
-    disk_failed_ratio: hardware.diskFailedRatio,
-  });
 }

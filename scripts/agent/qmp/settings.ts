@@ -1,22 +1,18 @@
 // Drover's migration parameters as QEMU's capabilities and parameters. Capabilities must be the same on both sides and set
 // before `migrate-incoming` and `migrate`: afterwards QEMU refuses to change them.
+import { isPreparedForPostCopy } from "../../../worker/model/migration/in-flight-rules.ts";
 import { DriverError, type MigrationSpec } from "../driver.ts";
+import { parameterReasons } from "../qemu-parameters.ts";
 import type { QmpSettings } from "./config.ts";
 import type { Vm } from "./vm.ts";
 
 /** QEMU's word for "no ceiling" in max-postcopy-bandwidth. */
 const UNLIMITED = 0;
 
-export const mayBecomePostCopy = ({ mechanism, parameters }: MigrationSpec): boolean =>
-  mechanism === "post-copy" ||
-  mechanism === "hybrid" ||
-  parameters.postCopyAfterMs !== null ||
-  parameters.onDeadline === "post-copy";
-
 /** Every capability that Drover uses, on or off, so that nothing is left over from an earlier migration. */
 export function capabilitiesOf(spec: MigrationSpec): { capability: string; state: boolean }[] {
   const { parameters } = spec;
-  const postCopy = mayBecomePostCopy(spec);
+  const postCopy = isPreparedForPostCopy(spec);
   const states = {
     events: true,
     // The destination refuses a stream that is not this VM's.
@@ -30,20 +26,6 @@ export function capabilitiesOf(spec: MigrationSpec): { capability: string; state
     "postcopy-preempt": postCopy && parameters.postCopyPreempt,
   };
   return Object.entries(states).map(([capability, state]) => ({ capability, state }));
-}
-
-/** Combinations that QEMU takes and should not, each with what to change. */
-export function parameterReasons(spec: MigrationSpec): string[] {
-  const { multifdChannels, compression } = spec.parameters;
-  const reasons: string[] = [];
-  // 7.2 accepts both and, once post-copy is through, the destination dies of a failed assertion in yank.c, and the guest with it.
-  if (multifdChannels > 0 && mayBecomePostCopy(spec))
-    reasons.push(
-      `multifdChannels is ${multifdChannels} and the migration may become post-copy, in which QEMU ends the destination: set multifdChannels to 0, or permit no post-copy`,
-    );
-  if (compression !== "none" && multifdChannels === 0)
-    reasons.push(`compression ${compression} needs multifdChannels of at least 1, and it is 0`);
-  return reasons;
 }
 
 /** Hands QEMU this side's certificates. One left over from an earlier migration goes first: files may have been renewed. */

@@ -15,7 +15,13 @@ export const simulatedDriverConfig = z.strictObject({
 
 /** A driver for one host of a world. Closing it leaves the world as it is. */
 export function simulatedDriver(hypervisor: SimulatedHypervisor, hostId: string): Driver {
-  return { name: "simulated", now: hypervisor.now, ...hypervisor.host(hostId), close: async () => {} };
+  return {
+    name: "simulated",
+    handshake: "agents",
+    now: hypervisor.now,
+    ...hypervisor.host(hostId),
+    close: async () => {},
+  };
 }
 
 /**

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { parseStat, TICKS_PER_SECOND } from "../../agent/qmp/proc.ts";
+import { parseStat, TICKS_PER_SECOND } from "../../agent/linux/proc.ts";
 
 const START_MS_MAX = 30_000;
 const STOP_MS_MAX = 10_000;

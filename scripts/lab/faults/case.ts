@@ -3,9 +3,9 @@ import type { Play } from "./play.ts";
 
 /**
  * `calm`: three quiet guests; `busy`: a quiet guest and one that dirties its memory faster than a slow link sends it; `rough`:
- * a quiet guest whose agents and network are harmed.
+ * a quiet guest whose agents and network are harmed; `libvirt`: as `busy`, on two libvirts.
  */
-export type LaneName = "calm" | "busy" | "rough";
+export type LaneName = "calm" | "busy" | "rough" | "libvirt";
 
 export type FaultCase = {
   name: string;

@@ -1,9 +1,6 @@
 // The lab's guests while they are moved to and fro, and what their own counters say: none was lost, doubled or reset.
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readDescriptor } from "../../agent/qmp/descriptor.ts";
-import { findProcess } from "../../agent/qmp/process.ts";
-import { serialFile } from "../machine.ts";
 import { compareBeats, lineProblems, readSerial, type SerialReader } from "../serial.ts";
 import type { Site } from "./site.ts";
 
@@ -39,13 +36,8 @@ export type Journey = {
 };
 
 async function processesOf(uuid: string, sites: readonly Site[]): Promise<number> {
-  const found = await Promise.all(
-    sites.map(async ({ host }) => {
-      const known = readDescriptor(host.directory, uuid);
-      return known === null ? null : findProcess(known);
-    }),
-  );
-  return found.filter((id) => id !== null).length;
+  const held = await Promise.all(sites.map(({ host }) => host.holds(uuid)));
+  return held.filter((isHeld) => isHeld).length;
 }
 
 /** Resolves with the number of QEMU processes that hold the guest, as soon as it is 1 or at the end of the patience. */
@@ -76,7 +68,7 @@ export async function whereItCounts(
 /** Begins to watch a guest that is about to be moved to another site. Call it before anything is prepared there. */
 export function watchJourney(guest: LabGuest, to: Site): Journey {
   const { uuid, site: from, line: source } = guest;
-  const file = serialFile(to.host.directory, uuid);
+  const file = to.host.serialFile(uuid);
   // What the guest said there in an earlier life of its own is read already.
   rmSync(file, { force: true });
   const arrival = readSerial(file);

@@ -4,6 +4,7 @@ import type { LabVm } from "../machine.ts";
 import type { FaultCase, LaneName } from "./case.ts";
 import { commandCases } from "./cases/commands.ts";
 import { deathCases } from "./cases/deaths.ts";
+import { libvirtCases } from "./cases/libvirt.ts";
 import { mechanismCases } from "./cases/mechanisms.ts";
 import { severalCases } from "./cases/several.ts";
 import type { Arrival } from "./guests.ts";
@@ -15,14 +16,25 @@ const TELEMETRY_MS_MAX = 120_000;
 const SEED = 1;
 
 /** In the order in which they play on their lanes: cases of several guests first, while all are on one host. */
-export const faultCases: readonly FaultCase[] = [...severalCases, ...mechanismCases, ...deathCases, ...commandCases];
+export const faultCases: readonly FaultCase[] = [
+  ...severalCases,
+  ...mechanismCases,
+  ...deathCases,
+  ...commandCases,
+  ...libvirtCases,
+];
 
-/** The cases of these names, all of them when none is given. Throws with the names that there are. */
-export function chosenCases(names: readonly string[]): FaultCase[] {
+/** The cases of these names, all on these drivers when none is given. Throws with the names that there are. */
+export function chosenCases(
+  names: readonly string[],
+  drivers: readonly LaneSpec["driver"][] = ["qmp", "libvirt"],
+): FaultCase[] {
   const known = new Set(faultCases.map(({ name }) => name));
   const strange = names.filter((name) => !known.has(name));
   if (strange.length > 0) throw new Error(`there is no case ${strange.join(", ")}; there are ${[...known].join(", ")}`);
-  return faultCases.filter(({ name }) => names.length === 0 || names.includes(name));
+  return faultCases.filter(({ name, lane }) =>
+    names.length === 0 ? drivers.includes(LANES[lane].driver) : names.includes(name),
+  );
 }
 
 const quiet = (name: string): LabVm => ({
@@ -32,22 +44,29 @@ const quiet = (name: string): LabVm => ({
   work: { filledMib: 32, nonzeroRatio: 1, workingSetMib: 4, pagesPerSecond: 100 },
 });
 
+/** Dirties its memory faster than a slow link sends it. */
+const busy = (name: string): LabVm => ({
+  name,
+  memoryMib: 128,
+  vcpus: 1,
+  work: { filledMib: 40, nonzeroRatio: 1, workingSetMib: 32, pagesPerSecond: 8000 },
+});
+
 const LANES: Record<LaneName, LaneSpec> = {
-  calm: { name: "calm", hostIds: ["lab-a", "lab-b"], vms: [quiet("calm-1"), quiet("calm-2"), quiet("calm-3")] },
-  busy: {
-    name: "busy",
-    hostIds: ["lab-c", "lab-d"],
-    vms: [
-      quiet("steady"),
-      {
-        name: "busy",
-        memoryMib: 128,
-        vcpus: 1,
-        work: { filledMib: 40, nonzeroRatio: 1, workingSetMib: 32, pagesPerSecond: 8000 },
-      },
-    ],
+  calm: {
+    name: "calm",
+    driver: "qmp",
+    hostIds: ["lab-a", "lab-b"],
+    vms: [quiet("calm-1"), quiet("calm-2"), quiet("calm-3")],
   },
-  rough: { name: "rough", hostIds: ["lab-e", "lab-f"], vms: [quiet("lone")] },
+  busy: { name: "busy", driver: "qmp", hostIds: ["lab-c", "lab-d"], vms: [quiet("steady"), busy("busy")] },
+  rough: { name: "rough", driver: "qmp", hostIds: ["lab-e", "lab-f"], vms: [quiet("lone")] },
+  libvirt: {
+    name: "libvirt",
+    driver: "libvirt",
+    hostIds: ["lab-g", "lab-h"],
+    vms: [quiet("lv-steady"), busy("lv-busy")],
+  },
 };
 
 /** The lanes that these cases need. */

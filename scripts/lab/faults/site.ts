@@ -1,20 +1,16 @@
-// One host of the lab as the fault cases see it: a folder of guests, an agent as a process of its own, and a proxy between
+// One host of the lab as the fault cases see it: what runs its guests, an agent as a process of its own, and a proxy between
 // that agent and the edge.
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { GIB } from "../../../worker/model/units.ts";
 import type { AgentConfig } from "../../agent/config.ts";
-import type { Guest } from "../build-guest.ts";
-import { labHostConfig, type LabHost } from "../machine.ts";
 import { createAgentProcess, type AgentProcess } from "./agent-process.ts";
+import type { SiteHost } from "./host.ts";
 import { freePort, startProxy, type Proxy } from "./proxy.ts";
-
-/** Loopback under TCG, destination with untouched memory: measured 1.1 GB/s at the most. */
-const LOOPBACK_BYTES_PER_SECOND = 1.1e9;
 
 export type Site = {
   hostId: string;
-  host: LabHost;
+  folder: string;
+  host: SiteHost;
   agent: AgentProcess;
   proxy: Proxy;
   /** Where the agent takes signed commands directly. */
@@ -25,7 +21,7 @@ export type SitePlan = {
   folder: string;
   hostId: string;
   cluster: string;
-  guest: Guest;
+  host: SiteHost;
   /** The agent's one file. */
   agentFile: string;
   edgeUrl: string;
@@ -34,15 +30,8 @@ export type SitePlan = {
   peerSecret: string;
 };
 
-export const siteHost = (folder: string): LabHost => ({
-  directory: path.join(folder, "vms"),
-  cores: 4,
-  memoryBytes: 2 * GIB,
-  migrationBytesPerSecond: LOOPBACK_BYTES_PER_SECOND,
-});
-
 function configOf(plan: SitePlan, url: string, port: number): AgentConfig {
-  const { folder, hostId, cluster, token, commandPublicKey, peerSecret, guest } = plan;
+  const { folder, hostId, cluster, token, commandPublicKey, peerSecret, host } = plan;
   return {
     url,
     token,
@@ -53,7 +42,7 @@ function configOf(plan: SitePlan, url: string, port: number): AgentConfig {
     peerSecret,
     peer: { listenHost: "127.0.0.1" },
     webhook: { listenHost: "127.0.0.1", port },
-    driver: labHostConfig(guest, siteHost(folder)),
+    driver: host.driver,
     heartbeatMs: 1000,
     sampleMs: 5000,
     batchMs: 5000,
@@ -64,7 +53,7 @@ function configOf(plan: SitePlan, url: string, port: number): AgentConfig {
 
 /** Starts the proxy and writes what the agent needs; the agent itself is not started yet. */
 export async function prepareSite(plan: SitePlan): Promise<Site> {
-  const { folder, hostId, agentFile, edgeUrl } = plan;
+  const { folder, hostId, host, agentFile, edgeUrl } = plan;
   mkdirSync(folder, { recursive: true });
   const proxy = await startProxy(edgeUrl);
   const port = await freePort();
@@ -74,5 +63,5 @@ export async function prepareSite(plan: SitePlan): Promise<Site> {
   const configFile = path.join(folder, "agent.json");
   writeFileSync(configFile, JSON.stringify(configOf(plan, proxy.url, port)), secret);
   const agent = createAgentProcess(agentFile, configFile);
-  return { hostId, host: siteHost(folder), agent, proxy, webhookUrl: `http://127.0.0.1:${port}/commands` };
+  return { hostId, folder, host, agent, proxy, webhookUrl: `http://127.0.0.1:${port}/commands` };
 }

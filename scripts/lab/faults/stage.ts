@@ -8,17 +8,18 @@ import { bundleAgent } from "../../agent-bundle.ts";
 import { createApi, type Api } from "../../demo/api.ts";
 import { startDev, type Dev } from "../../dev/server.ts";
 import { buildGuest, type Guest } from "../build-guest.ts";
-import { endGuests, serialFile, startGuest, type LabVm } from "../machine.ts";
+import type { LabVm } from "../machine.ts";
 import { readSerial } from "../serial.ts";
 import { abortOf } from "../stage.ts";
 import type { LabGuest } from "./guests.ts";
+import { libvirtHost, qmpHost } from "./host.ts";
 import { freePort } from "./proxy.ts";
-import { prepareSite, siteHost, type Site } from "./site.ts";
+import { prepareSite, type Site } from "./site.ts";
 
 const BOOT_MS_MAX = 120_000;
 
 /** What a lane consists of. Its cluster has its name. */
-export type LaneSpec = { name: string; hostIds: [string, string]; vms: LabVm[] };
+export type LaneSpec = { name: string; driver: "qmp" | "libvirt"; hostIds: [string, string]; vms: LabVm[] };
 
 export type Lane = {
   name: string;
@@ -70,9 +71,9 @@ async function startEdge(stateDir: string, ends: Ends): Promise<Edge & { command
   };
 }
 
-async function bootGuest(guest: Guest, site: Site, vm: LabVm): Promise<LabGuest> {
-  const { uuid } = (await startGuest(guest, site.host, vm)).vm;
-  return { uuid, name: vm.name, site, line: readSerial(serialFile(site.host.directory, uuid)) };
+async function bootGuest(site: Site, vm: LabVm): Promise<LabGuest> {
+  const uuid = await site.host.boot(vm);
+  return { uuid, name: vm.name, site, line: readSerial(site.host.serialFile(uuid)) };
 }
 
 type Ground = {
@@ -84,21 +85,22 @@ type Ground = {
   ends: Ends;
 };
 
-async function startLane(ground: Ground, { name, hostIds, vms }: LaneSpec, signal: AbortSignal): Promise<Lane> {
+async function startLane(ground: Ground, { name, driver, hostIds, vms }: LaneSpec, signal: AbortSignal): Promise<Lane> {
   const { folder, guest, agentFile, edge, peerSecret, ends } = ground;
-  const siteOf = async (hostId: string): Promise<Site> => {
+  const siteOf = async (hostId: string, index: number): Promise<Site> => {
     const own = path.join(folder, hostId);
+    const host = driver === "qmp" ? qmpHost(guest, own) : await libvirtHost(guest, own, index);
+    ends.push(host.stop);
     const token = await edge.api.agentToken(hostId);
     const { url: edgeUrl, commandPublicKey } = edge;
-    const plan = { folder: own, hostId, cluster: name, guest, agentFile, edgeUrl, token, commandPublicKey, peerSecret };
+    const plan = { folder: own, hostId, cluster: name, host, agentFile, edgeUrl, token, commandPublicKey, peerSecret };
     const site = await prepareSite(plan);
     ends.push(site.proxy.close);
-    ends.push(() => endGuests(siteHost(own).directory));
     ends.push(site.agent.stop);
     return site;
   };
-  const sites: [Site, Site] = [await siteOf(hostIds[0]), await siteOf(hostIds[1])];
-  const guests = await Promise.all(vms.map((vm) => bootGuest(guest, sites[0], vm)));
+  const sites: [Site, Site] = [await siteOf(hostIds[0], 0), await siteOf(hostIds[1], 1)];
+  const guests = await Promise.all(vms.map((vm) => bootGuest(sites[0], vm)));
   ends.push(async () => guests.forEach(({ line }) => line.close()));
   const up = Promise.all(guests.map(({ line }) => line.waitFor("FILLED", BOOT_MS_MAX)));
   await Promise.race([up, abortOf(signal)]);

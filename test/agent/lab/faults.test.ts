@@ -31,7 +31,8 @@ test.each([
 
 test("every case has a name of its own and a lane, and one that there is not is told with those that there are", () => {
   expect(new Set(faultCases.map(({ name }) => name)).size).toBe(faultCases.length);
-  expect(lanesFor(faultCases).flatMap(({ hostIds }) => hostIds)).toHaveLength(6);
+  expect(lanesFor(faultCases).flatMap(({ hostIds }) => hostIds)).toHaveLength(8);
+  expect(lanesFor(chosenCases([], ["qmp"])).flatMap(({ hostIds }) => hostIds)).toHaveLength(6);
   expect(chosenCases(["forged"]).map(({ name }) => name)).toEqual(["forged"]);
   expect(() => chosenCases(["forged", "flood"])).toThrow(/no case flood; there are .*forged/);
 });

@@ -3,8 +3,9 @@ import type { MigrationSpec } from "../../../scripts/agent/driver.ts";
 import { qmpConfig } from "../../../scripts/agent/qmp/config.ts";
 import { mergeDisks, parseMachineHelp } from "../../../scripts/agent/qmp/host.ts";
 import { machineReasons, memoryReasons } from "../../../scripts/agent/qmp/preflight.ts";
-import { createRates } from "../../../scripts/agent/qmp/sample.ts";
-import { capabilitiesOf, parameterReasons } from "../../../scripts/agent/qmp/settings.ts";
+import { createRates } from "../../../scripts/agent/linux/sample.ts";
+import { parameterReasons } from "../../../scripts/agent/qemu-parameters.ts";
+import { capabilitiesOf } from "../../../scripts/agent/qmp/settings.ts";
 import { prepareCommand, vmInventory } from "../builders.ts";
 
 const settings = qmpConfig.parse({

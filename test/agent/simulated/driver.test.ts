@@ -3,18 +3,21 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { GIB } from "../../../worker/model/units.ts";
+import { GIB, MIB } from "../../../worker/model/units.ts";
 import { DriverError, type Driver } from "../../../scripts/agent/driver.ts";
 import { systemClock } from "../../../scripts/agent/simulated/config.ts";
 import { serveWorld } from "../../../scripts/agent/simulated/daemon.ts";
 import { createSimulatedDriver, simulatedDriver } from "../../../scripts/agent/simulated/driver.ts";
 import { createWorld } from "../../../scripts/agent/simulated/world.ts";
-import { runDriverSuite, type DriverFixture } from "./driver-suite.ts";
+import type { DriverFixture } from "../driver-scene.ts";
+import { runDriverSuite } from "../driver-suite.ts";
 import { parameters, virtualClock, vmOf, worldOf } from "./worlds.ts";
 
 const common = {
   vm: { ...vmOf().inventory, state: "running" as const },
   parameters: parameters(),
+  slowBytesPerSecond: MIB,
+  dirtiedBytes: { min: 0, max: vmOf().inventory.memoryBytes },
   tooMuchMemoryBytes: 128 * GIB,
 };
 
@@ -40,11 +43,15 @@ async function served(
 }
 
 runDriverSuite("simulated driver in one process", async (): Promise<DriverFixture> => {
-  const world = createWorld(worldOf([{}]), virtualClock());
+  // Large enough for its post-copy to be met on its way.
+  const sketch = { memoryBytes: 4 * GIB, nonzeroRatio: 1 };
+  const world = createWorld(worldOf([sketch]), virtualClock());
   return {
     ...common,
+    vm: { ...vmOf(sketch).inventory, state: "running" },
     source: simulatedDriver(world, "a"),
     destination: simulatedDriver(world, "b"),
+    breakPostCopy: () => world.fault({ kind: "pause-post-copy", hostId: "a", uuid: common.vm.uuid }),
     close: world.close,
   };
 });

@@ -6,6 +6,7 @@ import { createWorld, type SimulatedHypervisor } from "../../../scripts/agent/si
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { MigrationParameters } from "../../../worker/model/wire/command.ts";
 import type { Mechanism } from "../../../worker/model/wire/common.ts";
+import { msBetween } from "../known.ts";
 import { hostNamed, specOf, uuidOf, virtualClock, worldOf, type VmSketch } from "./worlds.ts";
 
 const MECHANISMS: Mechanism[] = ["pre-copy", "post-copy", "hybrid", "stop-and-copy"];
@@ -31,7 +32,7 @@ async function finish(
   const { resumedAtMs } = await world.host(to).continueIncoming(uuid);
   const done = await world.host("a").observeOutgoing(uuid, "stopped", 600_000);
   if (done.state !== "completed") throw new Error(`ended ${done.state}`);
-  return { ...done, downtimeMs: resumedAtMs - done.stoppedAtMs };
+  return { ...done, downtimeMs: msBetween(done.stoppedAtMs, resumedAtMs) };
 }
 
 async function migrate(sketch: VmSketch, run: Run = {}) {
@@ -153,7 +154,7 @@ describe("time", () => {
     await clock.sleep(40);
     const { resumedAtMs } = await world.host("b").continueIncoming(uuidOf(1));
     const done = await world.host("a").observeOutgoing(uuidOf(1), "stopped", 60_000);
-    const downtimeMs = resumedAtMs - (done.state === "completed" ? done.stoppedAtMs : 0);
+    const downtimeMs = msBetween(done.state === "completed" ? done.stoppedAtMs : null, resumedAtMs);
     expect(downtimeMs).toBeGreaterThan(40);
     expect(downtimeMs).toBeLessThan(150);
   });

@@ -6,6 +6,7 @@ import type { StartCommand } from "../../../../worker/model/wire/command.ts";
 import { readDescriptor } from "../../../agent/qmp/descriptor.ts";
 import { arrived, type FaultCase } from "../case.ts";
 import type { LabGuest } from "../guests.ts";
+import { qmpDirectory } from "../host.ts";
 import { guestOf, onlyRun, otherSite, outcome, setOut, until, type Play } from "../play.ts";
 import { startRelay } from "../relay.ts";
 import type { Site } from "../site.ts";
@@ -62,7 +63,7 @@ async function earlierRun(play: Play): Promise<Forgery> {
 
 /** A start of the same guest, from where it is now to where it was. */
 function startAgain(play: Play, { site, guest, run }: Forgery, issuedAt: number): StartCommand {
-  const known = readDescriptor(site.host.directory, guest.uuid);
+  const known = readDescriptor(qmpDirectory(site.folder), guest.uuid);
   if (known === null) throw new Error("the guest is not where it should be");
   return {
     type: "migration.start",
@@ -104,7 +105,7 @@ async function post({ webhookUrl }: Site, command: StartCommand, key: KeyObject,
 async function untouched(play: Play, { site, guest }: Forgery): Promise<string> {
   const [from, line] = [guest.line.beats.length, guest.line];
   await line.waitForBeats(from + BEATS_AFTER, BEATS_MS_MAX);
-  const elsewhere = readDescriptor(otherSite(play.lane, site).host.directory, guest.uuid) !== null;
+  const elsewhere = readDescriptor(qmpDirectory(otherSite(play.lane, site).folder), guest.uuid) !== null;
   return elsewhere ? "something of the guest is at the other host" : "guest untouched";
 }
 

@@ -5,6 +5,7 @@ import { MIB } from "../../../../worker/model/units.ts";
 import { readDescriptor } from "../../../agent/qmp/descriptor.ts";
 import { findProcess, killAndProve } from "../../../agent/qmp/process.ts";
 import { arrived, type FaultCase } from "../case.ts";
+import { qmpDirectory } from "../host.ts";
 import { guestOf, midCopy, onlyRun, outcome, setOut, until, type Moving, type Play } from "../play.ts";
 
 const copyAt = (bytesPerSecond: number): Partial<PlanParameters> => ({
@@ -33,7 +34,7 @@ async function caught(play: Play, guest: string, stated = SLOW): Promise<Moving 
 async function killDestination(play: Play): Promise<string> {
   const moving = await caught(play, "steady", ENDLESS);
   for (const uuid of moving.journeys.keys()) {
-    const known = readDescriptor(moving.to.host.directory, uuid);
+    const known = readDescriptor(qmpDirectory(moving.to.folder), uuid);
     const id = known === null ? null : await findProcess(known);
     if (id === null) throw new Error("there is no QEMU at the destination that could be killed");
     await killAndProve(id, KILL_MS_MAX);
@@ -41,17 +42,29 @@ async function killDestination(play: Play): Promise<string> {
   return outcome(play, moving);
 }
 
-async function restartSourceAgent(play: Play): Promise<string> {
-  const moving = await caught(play, "lone");
-  const { agent } = moving.from;
-  await agent.kill();
-  await sleep(DOWN_MS);
-  await agent.start();
+export const restartSourceAgent =
+  (guest: string) =>
+  async (play: Play): Promise<string> => {
+    const moving = await caught(play, guest);
+    const { agent } = moving.from;
+    await agent.kill();
+    await sleep(DOWN_MS);
+    await agent.start();
+    const said = await outcome(play, moving);
+    const taken = agent.log.filter(
+      ({ msg, migrationId }) => msg === "a migration is taken up again" && migrationId === moving.migrationId,
+    );
+    return `taken up again ${taken.length} time; ${said}`;
+  };
+
+/** Only its source can cancel what its destination receives already. */
+export async function cancelInMidCopy(play: Play, guest: string): Promise<string> {
+  const moving = await caught(play, guest, ENDLESS);
+  await play.edge.api.cancel(moving.migrationId, "called off by the lab");
   const said = await outcome(play, moving);
-  const taken = agent.log.filter(
-    ({ msg, migrationId }) => msg === "a migration is taken up again" && migrationId === moving.migrationId,
-  );
-  return `taken up again ${taken.length} time; ${said}`;
+  const events = await play.edge.api.timeline(moving.migrationId);
+  const told = events.findLast(({ type, hostId }) => type === "cancelled" && hostId === moving.from.hostId);
+  return `${told === undefined ? "not " : ""}told by the source; ${said}`;
 }
 
 /** Frozen in mid-copy, and still frozen when the source asks for the guest to be let run. */
@@ -95,17 +108,17 @@ async function stopEdge(play: Play): Promise<string> {
   return `${alone}; ${await outcome(play, moving)}`;
 }
 
+/** What `cancelInMidCopy` must come to, and `restartSourceAgent`. */
+export const CANCELLED = "told by the source; pre-copy cancelled, guest at source, unbroken";
+export const TAKEN_UP = `taken up again 1 time; ${arrived("pre-copy")}`;
+
 export const deathCases: FaultCase[] = [
   {
     name: "cancelled",
     lane: "busy",
     what: "cancelled in mid-copy",
-    expected: "pre-copy cancelled, guest at source, unbroken",
-    run: async (play) => {
-      const moving = await caught(play, "steady", ENDLESS);
-      await play.edge.api.cancel(moving.migrationId, "called off by the lab");
-      return outcome(play, moving);
-    },
+    expected: CANCELLED,
+    run: (play) => cancelInMidCopy(play, "steady"),
   },
   {
     name: "destination-killed",
@@ -118,8 +131,8 @@ export const deathCases: FaultCase[] = [
     name: "agent-restarted",
     lane: "rough",
     what: "the source's agent is killed in mid-copy and started again",
-    expected: `taken up again 1 time; ${arrived("pre-copy")}`,
-    run: restartSourceAgent,
+    expected: TAKEN_UP,
+    run: restartSourceAgent("lone"),
   },
   {
     name: "agent-frozen",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { drawDistinct, estimateNonzeroBytes, presentPages, seededRandom } from "../../../scripts/agent/qmp/memory.ts";
+import { drawDistinct, estimateNonzeroBytes, presentPages, seededRandom } from "../../../scripts/agent/linux/memory.ts";
 
 test("pages are drawn without repeats, within bounds, in order, and the same for the same seed", () => {
   fc.assert(

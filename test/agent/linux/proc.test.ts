@@ -9,7 +9,7 @@ import {
   parseNetDev,
   parsePressure,
   parseStat,
-} from "../../../scripts/agent/qmp/proc.ts";
+} from "../../../scripts/agent/linux/proc.ts";
 
 const fixture = (name: string): string => readFileSync(path.join(import.meta.dirname, "fixtures", name), "utf8");
 const GUEST_BYTES = 256 * 1024 * 1024 + 131_072;

@@ -3,6 +3,7 @@ import type { Deps } from "../env.ts";
 import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
+import { sweepOutbox } from "./outbox.ts";
 import { runPolicies } from "./policy-schedule.ts";
 import { replanFailed } from "./replan.ts";
 import { retain } from "./retention.ts";
@@ -24,6 +25,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   // Where the instance has gone before it could.
   await replanFailed(deps, now - REPLAN_WITHIN_MS);
   await runPolicies(deps);
+  await sweepOutbox(deps);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

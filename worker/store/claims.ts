@@ -6,8 +6,10 @@ import type { RunState } from "../model/lifecycle.ts";
 import type { MigrationRun, NewRun, RunFailure } from "../model/run.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import type { Outcome } from "../model/wire/event.ts";
+import { runEvents } from "../model/webhooks/drafts.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { placeStatements } from "./hosts.ts";
+import { eventStatements } from "./outbox.ts";
 import { runRow } from "./run-rows.ts";
 import { commands, migrationEvents, migrations, outcomes, reservations, vms } from "./schema.ts";
 
@@ -115,6 +117,7 @@ export async function claim(
           fencingToken: sql`(SELECT fencing_token FROM vms WHERE cluster = ${cluster} AND uuid = ${vmUuid})`,
         })
         .where(eq(migrations.id, run.migrationId)),
+      ...eventStatements(db, runEvents(run, { state: "claimed", at: now, predicted: need.predicted }), now),
     ]);
     return "claimed";
   } catch (error) {
@@ -153,6 +156,7 @@ export async function end(
       ...outcomeStatements(db, run, { ...change, measured: measured ?? null }, facts),
       ...(change.state === "completed" ? placeAtDestination(db, run, change.at) : []),
       ...(next === null ? [] : [db.insert(migrations).values(runRow(next))]),
+      ...eventStatements(db, runEvents(run, change), change.at),
     ]);
     return true;
   } catch (error) {

@@ -109,7 +109,7 @@ const storesOf = (db: Db, wake: Wake) => ({
   freezes: freezeStore(db, wake),
   outbox: outboxStore(db),
   webhooks: webhookStore(db),
-  deliveries: deliveryStore(db),
+  deliveries: deliveryStore(db, wake),
 });
 /** One an aggregate. */
 export type Stores = ReturnType<typeof storesOf>;

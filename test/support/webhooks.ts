@@ -1,7 +1,7 @@
 // A webhook at the receiver, and what the receiver got.
 import { env } from "cloudflare:workers";
 import { inject } from "vitest";
-import { type Deps, makeDeps } from "../../worker/env.ts";
+import { type Bindings, type Deps, makeDeps } from "../../worker/env.ts";
 import type { Delivery, NewWebhook, Webhook } from "../../worker/model/webhooks/webhook.ts";
 import { fanOutWaiting } from "../../worker/services/outbox.ts";
 import { beginTurn } from "../../worker/services/webhook-turns.ts";
@@ -44,11 +44,15 @@ export const deliveriesOf = async ({ webhookId }: Hook, query = ""): Promise<Del
 export const read = async ({ webhookId }: Hook): Promise<Webhook> =>
   (await call<Webhook>("GET", `/v1/webhooks/${webhookId}`)).body;
 
+/** With a queue that loses everything. */
+export const STILL = {
+  ...(env as unknown as Bindings),
+  OUTBOX: { send: () => Promise.resolve(), sendBatch: () => Promise.resolve() } as unknown as Bindings["OUTBOX"],
+};
+
 /** Drover `ms` later, whose queue asks for nothing by itself. */
 export const later = (ms: number, changes: Partial<Deps> = {}): Deps => {
-  const deps = makeDeps(env);
-  const queue = { ...deps.queue, deliver: () => Promise.resolve(), wake: () => undefined };
-  return { ...deps, now: () => Date.now() + ms, queue, random: () => 0.5, ...changes };
+  return { ...makeDeps(STILL), now: () => Date.now() + ms, random: () => 0.5, ...changes };
 };
 
 /** One turn of a webhook, from its beginning to its end. */

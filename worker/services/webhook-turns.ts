@@ -39,29 +39,27 @@ async function turn(deps: Deps, taken: WebhookRecord, lease: string): Promise<vo
   let webhook: WebhookRecord | null = taken;
   let restUntil: number | null = null;
   for (let waves = 0; webhook !== null && waves < WAVES_MAX && deps.now() < until; waves++) {
-    const health = await wave(deps, webhook);
-    if (health === null) break;
+    const { health, isLast } = await wave(deps, webhook);
     restUntil = health.restUntil;
-    if (restUntil !== null && restUntil > deps.now()) break;
+    if (isLast || (restUntil !== null && restUntil > deps.now())) break;
     webhook = await deps.store.webhooks.held(webhookId, lease);
   }
-  await deps.store.webhooks.release(webhookId, lease);
-  // Looked at after the release: what came before it found the webhook taken and went away.
-  const dueAt = await deps.store.deliveries.nextDueAt(webhookId);
+  // What is due after the release: whoever came with it before found the webhook taken and went away.
+  const dueAt = await deps.store.webhooks.release(webhookId, lease);
   if (dueAt === null) return;
   const waitMs = Math.max(dueAt, restUntil ?? 0) - deps.now();
   // What is later is found by Cron.
   if (waitMs < SOON_MS) await deps.queue.deliver([{ kind: "webhook", targetId: webhookId }], Math.max(0, waitMs));
 }
 
-/** Sends what is due, at most as many at once as the webhook takes. Null: nothing is due. */
-async function wave(deps: Deps, webhook: WebhookRecord): Promise<Health | null> {
+/** Sends what is due, at most as many at once as the webhook takes. Last: it was all there was. */
+async function wave(deps: Deps, webhook: WebhookRecord): Promise<{ health: Health; isLast: boolean }> {
   const now = deps.now();
   const { webhookId, inFlightMax, failingSince, failures, restUntil } = webhook;
   // One that was down is asked with a single delivery whether it is back.
   const limit = failures > 0 ? 1 : inFlightMax;
   const due = nextWave(await deps.store.deliveries.due(webhookId, now, limit), limit, now);
-  if (due.length === 0) return null;
+  if (due.length === 0) return { health: { failingSince, failures, restUntil }, isLast: true };
   const verdict = await judgeTarget(deps, webhook.url);
   const sent = await Promise.all(due.map((delivery) => attemptDelivery(deps, webhook, delivery, verdict)));
   const at = deps.now();
@@ -74,7 +72,8 @@ async function wave(deps: Deps, webhook: WebhookRecord): Promise<Health | null> 
     pause: pause === null ? null : pausedBy(webhook, health, pause),
   };
   await deps.store.deliveries.record(webhookId, sent, end, at);
-  return health;
+  // In order, what comes after a delivery is due only once it is through.
+  return { health, isLast: due.length < limit && !webhook.ordered };
 }
 
 /** One attempt: judged, signed, sent; nothing is written. */

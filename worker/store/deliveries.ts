@@ -6,7 +6,7 @@ import type { Waiting } from "../model/webhooks/order.ts";
 import type { NextAttempt } from "../model/webhooks/schedule.ts";
 import { attempt as attemptSchema, type Attempt, type Delivery, deliveryState } from "../model/webhooks/webhook.ts";
 import type { Db } from "./db.ts";
-import { type DeliveryRow, deliveryStatement, eventStatements } from "./outbox.ts";
+import { type DeliveryRow, deliveryStatement, eventStatements, type Wake } from "./outbox.ts";
 import { deliveries, deliveryAttempts, outbox } from "./schema.ts";
 import { type WaveEnd, waveStatements } from "./webhooks.ts";
 
@@ -72,7 +72,7 @@ const isHead = sql`(${deliveries.subject} IS NULL OR NOT EXISTS (SELECT 1 FROM d
   AND e.state = 'pending' AND e.subject = ${deliveries.subject}
   AND (e.sequence < ${deliveries.sequence} OR (e.sequence = ${deliveries.sequence} AND e.id < ${deliveries.id}))))`;
 
-export function deliveryStore(db: Db) {
+export function deliveryStore(db: Db, wake: Wake) {
   const isPendingOf = (targetId: string) => and(eq(deliveries.targetId, targetId), PENDING);
   const found = () =>
     db
@@ -126,16 +126,6 @@ export function deliveryStore(db: Db) {
       }));
     },
 
-    /** When the next one of a target is due; null: none waits. */
-    nextDueAt: async (targetId: string): Promise<number | null> =>
-      (
-        await db
-          .select({ at: sql<number | null>`min(${deliveries.nextAttemptAt})` })
-          .from(deliveries)
-          .where(isPendingOf(targetId))
-          .get()
-      )?.at ?? null,
-
     /** What came of the attempts of a wave, and what they say of their webhook, in one batch. */
     record: async (webhookId: string, attempted: readonly Attempted[], end: WaveEnd, now: number) => {
       const [first, ...rest] = [
@@ -143,6 +133,7 @@ export function deliveryStore(db: Db) {
         ...waveStatements(db, webhookId, end, now),
       ];
       if (first) await db.batch([first, ...rest]);
+      if (end.pause !== null) wake();
     },
 
     /** A test: its event and its delivery, which goes to this target alone. */

@@ -60,6 +60,14 @@ const columnsOf = (record: WebhookRecord) => ({
 
 const isRested = (now: number) => or(isNull(webhooks.restUntil), lte(webhooks.restUntil, now));
 const isFree = (now: number) => or(isNull(webhooks.lease), lte(webhooks.leaseUntil, now));
+/** No turn is under way, and there is something for one. */
+const isReady = (now: number) =>
+  and(
+    isNull(webhooks.pausedAt),
+    isFree(now),
+    isRested(now),
+    sql`EXISTS (SELECT 1 FROM deliveries d WHERE d.target_id = ${webhooks.id} AND d.state = 'pending' AND d.next_attempt_at <= ${now})`,
+  );
 
 /** What a wave has shown of its webhook. `pause`: it is paused by that, with what is told of it. */
 export type WaveEnd = {
@@ -179,12 +187,12 @@ export function webhookStore(db: Db) {
       ]);
     },
 
-    /** Begins a turn: at most one is under way for a webhook. Null: there is one, or it rests, is paused or gone. */
+    /** Begins a turn: at most one is under way for a webhook. Null: there is one, nothing is due, or it rests, is paused or gone. */
     take: async (webhookId: string, lease: string, leaseUntil: number, now: number): Promise<WebhookRecord | null> => {
       const [row] = await db
         .update(webhooks)
         .set({ lease, leaseUntil })
-        .where(and(eq(webhooks.id, webhookId), isNull(webhooks.pausedAt), isFree(now), isRested(now)))
+        .where(and(eq(webhooks.id, webhookId), isReady(now)))
         .returning();
       return row ? toRecord(row) : null;
     },
@@ -199,30 +207,25 @@ export function webhookStore(db: Db) {
       return row ? toRecord(row) : null;
     },
 
-    /** Ends a turn, if it still is this one's. */
-    release: async (webhookId: string, lease: string) => {
-      await db
-        .update(webhooks)
-        .set({ lease: null, leaseUntil: null })
-        .where(and(eq(webhooks.id, webhookId), eq(webhooks.lease, lease)));
+    /** Ends a turn, if it still is this one's. Answers when the next delivery is due, as it is after that; null: none waits. */
+    release: async (webhookId: string, lease: string): Promise<number | null> => {
+      const [, [next]] = await db.batch([
+        db
+          .update(webhooks)
+          .set({ lease: null, leaseUntil: null })
+          .where(and(eq(webhooks.id, webhookId), eq(webhooks.lease, lease))),
+        db
+          .select({ at: sql<number | null>`min(${deliveries.nextAttemptAt})` })
+          .from(deliveries)
+          .where(and(eq(deliveries.targetId, webhookId), sql`${deliveries.state} = 'pending'`)),
+      ]);
+      return next?.at ?? null;
     },
 
     /** Those for which something is due and no turn is under way. */
     due: async (now: number, limit: number): Promise<string[]> =>
       (
-        await db
-          .select({ id: webhooks.id })
-          .from(webhooks)
-          .where(
-            and(
-              isNull(webhooks.pausedAt),
-              isFree(now),
-              isRested(now),
-              sql`EXISTS (SELECT 1 FROM deliveries d WHERE d.target_id = ${webhooks.id} AND d.state = 'pending' AND d.next_attempt_at <= ${now})`,
-            ),
-          )
-          .orderBy(asc(webhooks.id))
-          .limit(limit)
+        await db.select({ id: webhooks.id }).from(webhooks).where(isReady(now)).orderBy(asc(webhooks.id)).limit(limit)
       ).map(({ id }) => id),
   };
 }

@@ -71,7 +71,7 @@ export function nextAttempt(
   if (isDelivered(outcome)) return { state: "delivered" };
   const delay = RETRY_DELAYS_MS[attempts - 1];
   if (delay === undefined || expiresAt - now < LAST_GAP_MS)
-    return { state: "failed", why: `not delivered in ${attempts} attempts` };
+    return { state: "failed", why: `given up after ${attempts} attempt${attempts === 1 ? "" : "s"}` };
   const asked = outcome.retryAfterMs ?? 0;
   if (now + asked > expiresAt) return { state: "failed", why: "the receiver asked to wait longer than a day" };
   return { state: "pending", nextAttemptAt: Math.min(expiresAt, now + Math.max(asked, jittered(delay, random))) };

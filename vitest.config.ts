@@ -62,6 +62,7 @@ export default defineConfig({
           testTimeout: 30_000,
           include: ["test/api/**/*.test.ts", "test/store/**/*.test.ts"],
           setupFiles: ["./test/support/migrate.ts"],
+          globalSetup: ["./test/support/with-receiver.ts"],
         },
       },
     ],

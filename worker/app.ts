@@ -24,6 +24,9 @@ import { stopRoutes } from "./routes/stop.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
 import { vmRoutes } from "./routes/vms.ts";
+import { webhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
+import { describeEvents } from "./http/webhook-docs.ts";
 
 export const BODY_BYTES_MAX = 5 * 1_048_576;
 
@@ -60,6 +63,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     scheme: "bearer",
     description: "A token `drv_…`; each route lists the scopes of which it needs one.",
   });
+  describeEvents(app.openAPIRegistry);
   app.doc31("/openapi.json", {
     openapi: "3.1.0",
     info: {
@@ -87,7 +91,9 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/policies", policyRoutes)
     .route("/v1/freezes", freezeRoutes)
     .route("/v1/events", policyEventRoutes)
-    .route("/v1/migrations", migrationRoutes);
+    .route("/v1/migrations", migrationRoutes)
+    .route("/v1/webhooks", webhookRoutes)
+    .route("/v1/webhooks", webhookDeliveryRoutes);
 }
 
 export type AppType = ReturnType<typeof createApp>;

@@ -4,23 +4,31 @@ import { v7 as uuidv7 } from "uuid";
 import { z } from "zod";
 import { postCommand } from "./adapters/agent-webhook.ts";
 import { type CommandSigner, createCommandSigner } from "./adapters/command-signing.ts";
+import { createResolver } from "./adapters/dns.ts";
 import { type HostChannelObject, type HostChannels, hostChannels } from "./adapters/host-channel.ts";
 import { parseRecords } from "./adapters/migration-records.ts";
+import { type OutboxQueue, outboxQueue } from "./adapters/outbox-queue.ts";
 import { seriesCsv } from "./adapters/series-csv.ts";
+import { postWebhook } from "./adapters/webhook-post.ts";
+import { newWebhookSecret, webhookHeaders } from "./adapters/webhook-signing.ts";
 import { AppError } from "./errors.ts";
 import type { Principal } from "./model/principal.ts";
+import { type AllowedAddresses, readAllowed } from "./model/webhooks/address.ts";
+import type { OutboxMessage } from "./model/webhooks/messages.ts";
 import { auditStore } from "./store/audit.ts";
 import { calibrationStore } from "./store/calibrations.ts";
 import { chunkStore } from "./store/chunks.ts";
 import type { Db } from "./store/db.ts";
 import { commandStore } from "./store/commands.ts";
 import { countedD1, type D1Counts } from "./store/counted-d1.ts";
+import { deliveryStore } from "./store/deliveries.ts";
 import { freezeStore } from "./store/freezes.ts";
 import { hostStore } from "./store/hosts.ts";
 import { idempotencyStore } from "./store/idempotency.ts";
 import { jobStore } from "./store/jobs.ts";
 import { createKept, type Kept } from "./store/kept.ts";
 import { migrationStore } from "./store/migrations.ts";
+import { outboxStore, type Wake } from "./store/outbox.ts";
 import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
 import { ruleStore } from "./store/rules.ts";
@@ -30,14 +38,19 @@ import { policyRunStore } from "./store/policy-runs.ts";
 import { snapshotStore } from "./store/snapshots.ts";
 import { telemetryStore } from "./store/telemetry.ts";
 import { tokenStore } from "./store/tokens.ts";
+import { webhookStore } from "./store/webhooks.ts";
 
 export type Bindings = {
   DB: D1Database;
   MIGRATION_RUN: Workflow<{ migrationId: string }>;
   HOST_CHANNEL: DurableObjectNamespace<HostChannelObject>;
+  OUTBOX: Queue<OutboxMessage>;
   LOCAL?: string;
   ADMIN_TOKEN?: string;
   COMMAND_SIGNING_KEY?: string;
+  PUBLIC_URL?: string;
+  WEBHOOK_ALLOW?: string;
+  DNS_URL?: string;
 };
 
 const settings = z.object({
@@ -47,6 +60,22 @@ const settings = z.object({
     .string()
     .regex(/^whsk_[A-Za-z0-9+/=]{43,}$/, "must be whsk_ and the base64 of a 32-byte seed")
     .optional(),
+  PUBLIC_URL: z
+    .url()
+    .transform((url) => url.replace(/\/+$/, ""))
+    .optional(),
+  WEBHOOK_ALLOW: z
+    .string()
+    .default("")
+    .transform((text, context) => {
+      try {
+        return readAllowed(text);
+      } catch (error) {
+        context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+        return z.NEVER;
+      }
+    }),
+  DNS_URL: z.url().default("https://cloudflare-dns.com/dns-query"),
 });
 
 /** The runs' engine, as services see it. */
@@ -59,25 +88,28 @@ export type Runs = {
   notify: (migrationId: string) => Promise<void>;
 };
 
-const storesOf = (db: Db) => ({
+const storesOf = (db: Db, wake: Wake) => ({
   tokens: tokenStore(db),
-  hosts: hostStore(db),
+  hosts: hostStore(db, wake),
   telemetry: telemetryStore(db),
   chunks: chunkStore(db),
-  jobs: jobStore(db),
-  plans: planStore(db),
+  jobs: jobStore(db, wake),
+  plans: planStore(db, wake),
   planInputs: planInputStore(db),
   rules: ruleStore(db),
   snapshots: snapshotStore(db),
-  migrations: migrationStore(db),
+  migrations: migrationStore(db, wake),
   commands: commandStore(db),
   idempotency: idempotencyStore(db),
-  audit: auditStore(db),
-  calibrations: calibrationStore(db),
-  policies: policyStore(db),
-  policyRuns: policyRunStore(db),
-  policyPlans: policyPlanStore(db),
-  freezes: freezeStore(db),
+  audit: auditStore(db, wake),
+  calibrations: calibrationStore(db, wake),
+  policies: policyStore(db, wake),
+  policyRuns: policyRunStore(db, wake),
+  policyPlans: policyPlanStore(db, wake),
+  freezes: freezeStore(db, wake),
+  outbox: outboxStore(db),
+  webhooks: webhookStore(db),
+  deliveries: deliveryStore(db, wake),
 });
 /** One an aggregate. */
 export type Stores = ReturnType<typeof storesOf>;
@@ -101,6 +133,19 @@ export type Deps = {
   parseMigrationRecords: typeof parseRecords;
   seriesCsv: typeof seriesCsv;
   runs: Runs;
+  queue: OutboxQueue;
+  /** How events leave, and where they may go. */
+  outgoing: {
+    allowed: AllowedAddresses;
+    /** Scheme and host of this Drover, for links; null: not configured. */
+    publicUrl: string | null;
+    resolve: ReturnType<typeof createResolver>;
+    sign: typeof webhookHeaders;
+    post: typeof postWebhook;
+    newSecret: typeof newWebhookSecret;
+  };
+  /** In [0, 1): for what need not be foreseeable. */
+  random: () => number;
   /** SHA-256 of the bootstrap token, or null: none is configured. */
   adminTokenHash: () => Promise<string | null>;
   /** Plain http and loopback agent URLs are allowed. */
@@ -157,6 +202,15 @@ export function makeDeps(env: Bindings): Deps {
   return deps;
 }
 
+const outgoingOf = ({ LOCAL, PUBLIC_URL, WEBHOOK_ALLOW, DNS_URL }: z.output<typeof settings>): Deps["outgoing"] => ({
+  allowed: { local: LOCAL === "yes", ...WEBHOOK_ALLOW },
+  publicUrl: PUBLIC_URL ?? null,
+  resolve: createResolver(DNS_URL),
+  sign: webhookHeaders,
+  post: postWebhook,
+  newSecret: newWebhookSecret,
+});
+
 function newDeps(env: Bindings): Deps {
   const parsed = settings.safeParse(env);
   if (!parsed.success) {
@@ -164,9 +218,10 @@ function newDeps(env: Bindings): Deps {
     throw new AppError({ code: "misconfigured", detail });
   }
   const { LOCAL, ADMIN_TOKEN, COMMAND_SIGNING_KEY } = parsed.data;
+  const queue = outboxQueue(env.OUTBOX);
   const counts = { d1: { queries: 0, rowsRead: 0, rowsWritten: 0 }, telemetry: { stored: 0, refused: 0 } };
   return {
-    store: storesOf(drizzle(countedD1(env.DB, counts.d1))),
+    store: storesOf(drizzle(countedD1(env.DB, counts.d1)), queue.wake),
     latestPieces: createKept(LATEST_BYTES_MAX, (bytes, key) => bytes.length + 2 * key.length + KEPT_BYTES),
     counts,
     now: Date.now,
@@ -185,6 +240,9 @@ function newDeps(env: Bindings): Deps {
     parseMigrationRecords: parseRecords,
     seriesCsv,
     runs: runsOf(env.MIGRATION_RUN),
+    queue,
+    outgoing: outgoingOf(parsed.data),
+    random: Math.random,
     adminTokenHash: async () => (ADMIN_TOKEN ? sha256Hex(ADMIN_TOKEN) : null),
     local: LOCAL === "yes",
   };

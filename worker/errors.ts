@@ -17,7 +17,19 @@ export type Fault =
   | { code: "foreign_host"; hostId: string }
   | {
       code: "not_found";
-      what: "path" | "host" | "vm" | "plan" | "migration" | "token" | "move" | "rule" | "policy" | "freeze";
+      what:
+        | "path"
+        | "host"
+        | "vm"
+        | "plan"
+        | "migration"
+        | "token"
+        | "move"
+        | "rule"
+        | "policy"
+        | "freeze"
+        | "webhook"
+        | "delivery";
       id: string;
     }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }

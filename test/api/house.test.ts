@@ -58,6 +58,18 @@ const TOKEN_ROUTES: [string, string][] = [
   ["PATCH", "/v1/freezes/frz_x"],
   ["DELETE", "/v1/freezes/frz_x"],
   ["POST", "/v1/events"],
+  ["GET", "/v1/webhooks"],
+  ["POST", "/v1/webhooks"],
+  ["GET", "/v1/webhooks/whk_x"],
+  ["PATCH", "/v1/webhooks/whk_x"],
+  ["DELETE", "/v1/webhooks/whk_x"],
+  ["POST", "/v1/webhooks/whk_x/pause"],
+  ["POST", "/v1/webhooks/whk_x/resume"],
+  ["POST", "/v1/webhooks/whk_x/rotate-secret"],
+  ["POST", "/v1/webhooks/whk_x/test"],
+  ["POST", "/v1/webhooks/whk_x/replay"],
+  ["GET", "/v1/webhooks/whk_x/deliveries"],
+  ["GET", "/v1/webhooks/whk_x/deliveries/dlv_x"],
 ];
 
 describe("every route behind a token", () => {
@@ -162,7 +174,9 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
       .replace("pln_x", "{planId}")
       .replace("rul_x", "{ruleId}")
       .replace("pol_x", "{policyId}")
-      .replace("frz_x", "{freezeId}");
+      .replace("frz_x", "{freezeId}")
+      .replace("whk_x", "{webhookId}")
+      .replace("dlv_x", "{deliveryId}");
     const operation = body.paths[template]?.[method.toLowerCase()];
     expect(operation, `${method} ${template}`).toBeDefined();
     expect(operation?.security).toHaveLength(1);

@@ -54,6 +54,7 @@ const ALLOWED: [file: string, line: string][] = [
     'import { z } from "zod";\nimport { MIB } from "./units.ts";\nexport const x = [z, MIB];',
   ],
   ["worker/model/policy/planted.ts", 'import { Cron } from "croner";\nexport const x = Cron;'],
+  ["worker/model/webhooks/planted.ts", 'import ipaddr from "ipaddr.js";\nexport const x = ipaddr;'],
   ["worker/model/migration/planted.ts", 'import { MIB } from "../units.ts";\nexport const x = MIB;'],
   ["worker/services/planted.ts", 'import { AppError } from "../errors.ts";\nexport const x = AppError;'],
   [

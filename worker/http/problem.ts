@@ -270,6 +270,7 @@ function whereToLook(what: Extract<Fault, { code: "not_found" }>["what"]): strin
   if (what === "host") return "Register the host with PUT /v1/hosts/{hostId}, or look it up in GET /v1/hosts.";
   if (what === "vm") return "VMs come with their host's inventory; GET /v1/vms lists those that are known.";
   if (what === "policy") return "GET /v1/policies lists those that there are.";
+  if (what === "delivery") return "GET /v1/webhooks/{webhookId}/deliveries lists those of the last 30 days.";
   return `GET the list of ${what}s for the ids that exist.`;
 }
 

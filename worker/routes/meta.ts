@@ -23,6 +23,15 @@ const status = z
       /** Of them, those that this version cannot read: they do not run until they are changed or deleted. */
       unreadable: z.array(z.strictObject({ policyId: z.string(), why: z.string() })),
     }),
+    webhooks: z.strictObject({
+      enabled: count,
+      paused: count,
+      /** Deliveries that wait, and since when the oldest does. */
+      waiting: count,
+      oldestWaitingAt: z.int().nullable(),
+      /** Events whose deliveries are still to be made. */
+      eventsWaiting: count,
+    }),
   })
   .meta({ id: "Status" });
 

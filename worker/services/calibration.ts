@@ -10,6 +10,7 @@ import type { ImportedOutcome } from "../model/calibration/types.ts";
 import type { Learned } from "../model/migration/estimate.ts";
 import { estimateMigration } from "../model/migration/index.ts";
 import type { Principal } from "../model/principal.ts";
+import { driftEvent } from "../model/webhooks/drafts.ts";
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 
 /** Newest outcomes of a mechanism that count in a cluster: some 700 bytes each. */
@@ -24,7 +25,7 @@ export async function learnedOf(deps: Deps, cluster: string): Promise<Learned | 
 }
 
 /**
- * Fits anew. A group that has drifted since the last time is put into the audit log. Of two that fit at once the one that read
+ * Fits anew. A group that has drifted since the last time is told of. Of two that fit at once the one that read
  * less may be kept: until the next outcome.
  */
 export async function learn(deps: Deps, cluster: string): Promise<GroupAccuracy[]> {
@@ -34,18 +35,22 @@ export async function learn(deps: Deps, cluster: string): Promise<GroupAccuracy[
   const before = (await deps.store.calibrations.read(cluster))?.drifted ?? [];
   const now = deps.now();
   const drifted = groups.filter((each) => each.drifted !== null);
+  const fresh = drifted.filter(({ group }) => !before.includes(group));
   await deps.store.calibrations.save(
     cluster,
     calibration,
     drifted.map(({ group }) => group),
+    {
+      entries: fresh.map(({ group: subject, drifted: detail }) => ({
+        actor: "drover",
+        action: "calibration.drifted",
+        subject,
+        detail,
+      })),
+      events: fresh.flatMap(driftEvent),
+    },
     now,
   );
-  for (const { group, drifted: drift } of drifted)
-    if (!before.includes(group))
-      await deps.store.audit.record(
-        { actor: "drover", action: "calibration.drifted", subject: group, detail: drift },
-        now,
-      );
   return groups;
 }
 

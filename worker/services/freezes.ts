@@ -83,7 +83,7 @@ export async function deleteFreeze(
   const freeze = await readFreeze(deps, freezeId);
   assertVersion(freeze, version);
   await deps.store.freezes.remove(
-    freezeId,
+    freeze,
     {
       actor: principal.id,
       action: "freeze.deleted",

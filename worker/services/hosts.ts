@@ -149,12 +149,12 @@ export async function beginMaintenance(
     throw new AppError({ code: "invalid_request", issues: [{ path: "until", message: "must be in the future" }] });
   const since = maintenanceAt(known, now)?.since ?? now;
   const maintenance = { since, ...(until === undefined ? {} : { until }), reason };
+  const { cluster } = known;
+  const action = "host.maintenance-begun";
+  const data = { hostId, until: until ?? null, reason, by: principal.id };
   await deps.store.hosts.setMaintenance(hostId, maintenance, now, {
-    actor: principal.id,
-    action: "host.maintenance-begun",
-    subject: hostId,
-    reason,
-    detail: maintenance,
+    entry: { actor: principal.id, action, subject: hostId, reason, detail: maintenance },
+    event: { type: action, cluster, subject: hostId, data },
   });
   if (since === now)
     await noteForWaiting(deps, { cluster: known.cluster, type: "host.maintenance", hostId, detail: reason });
@@ -166,8 +166,12 @@ export async function endMaintenance(deps: Deps, principal: Principal, hostId: s
   const known = await deps.store.hosts.byId(hostId);
   if (!known) throw new AppError({ code: "not_found", what: "host", id: hostId });
   if (known.maintenanceSince === null) return;
-  const entry = { actor: principal.id, action: "host.maintenance-ended", subject: hostId };
-  await deps.store.hosts.setMaintenance(hostId, null, deps.now(), entry);
+  const { cluster, maintenanceUntil: until, maintenanceReason: reason } = known;
+  const action = "host.maintenance-ended";
+  await deps.store.hosts.setMaintenance(hostId, null, deps.now(), {
+    entry: { actor: principal.id, action, subject: hostId },
+    event: { type: action, cluster, subject: hostId, data: { hostId, until, reason, by: principal.id } },
+  });
 }
 
 /** `POST /v1/hosts/{hostId}/heartbeat`. */

@@ -7,6 +7,7 @@ import { type Executed, SETTLE_MS, goalsOf, restMs, stoppedHelping } from "../mo
 import type { Policy } from "../model/policy/policy.ts";
 import { type Indicators, indicatorsOf } from "../model/policy/run.ts";
 import { DAY_MS } from "../model/units.ts";
+import { policyDemoted } from "../model/webhooks/drafts.ts";
 
 /** Those plans of which it is known what came of them. `present`: the cluster as it is now; null: not looked at. */
 async function judged(deps: Deps, plans: readonly Plan[], present: Indicators | null): Promise<Executed[]> {
@@ -64,12 +65,13 @@ export async function demote(deps: Deps, policy: Policy, why: string): Promise<P
     updatedAt: now,
     modeSince: now,
   };
-  await deps.store.policies.update(demoted, {
+  const entry = {
     actor: `policy:${policy.policyId}`,
     action: "policy.demoted",
     subject: policy.policyId,
     reason: why,
     detail: { from: policy.mode, to: "advise" },
-  });
+  };
+  await deps.store.policies.update(demoted, entry, policyDemoted(policy, why));
   return demoted;
 }

@@ -10,6 +10,7 @@ import { shadowRestsUntil } from "../model/policy/shadow.ts";
 import { earliestAt, isUrgent } from "../model/policy/trigger.ts";
 import type { Principal } from "../model/principal.ts";
 import { DAY_MS } from "../model/units.ts";
+import type { EventDraft } from "../model/webhooks/events.ts";
 import { assertHostOf } from "./hosts.ts";
 import { type PlanDraft, approvePlan, storePlan } from "./plans.ts";
 import { demote, helpAlarmOf, restsUntil } from "./policy-alarm.ts";
@@ -115,7 +116,9 @@ export async function executeRun(
   }
   const now = deps.now();
   if (stored.unreadable) {
-    await deps.store.policyRuns.finish(runId, ended("failed", describe(unreadablePolicy(stored.unreadable))), now);
+    const { cluster } = stored.unreadable;
+    const end = ended("failed", describe(unreadablePolicy(stored.unreadable)));
+    await deps.store.policyRuns.finish(runId, end, now, failureOf({ policyId, cluster }, runId, end));
     return true;
   }
   const { policy } = stored;
@@ -123,9 +126,18 @@ export async function executeRun(
     return false;
   if (!(await deps.store.policyRuns.take({ runId, policyId }, modeAt(policy, now), now))) return false;
   const end = await perform(deps, policy, trigger).catch((error: unknown) => ended("failed", describe(error)));
-  await deps.store.policyRuns.finish(runId, end, deps.now());
+  await deps.store.policyRuns.finish(runId, end, deps.now(), failureOf(policy, runId, end));
   return true;
 }
+
+const failureOf = (
+  { policyId, cluster }: Pick<Policy, "policyId" | "cluster">,
+  runId: string,
+  { outcome, summary }: End,
+): EventDraft[] =>
+  outcome === "failed"
+    ? [{ type: "policy.failed", cluster, subject: policyId, data: { policyId, runId, why: summary ?? "" } }]
+    : [];
 
 /** One sentence of what went wrong. */
 export function describe(error: unknown): string {

@@ -3,6 +3,7 @@ import type { Deps } from "../env.ts";
 import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
+import { sweepOutbox } from "./outbox.ts";
 import { runPolicies } from "./policy-schedule.ts";
 import { replanRest } from "./replan.ts";
 import { retain } from "./retention.ts";
@@ -43,6 +44,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await deps.store.idempotency.forget(now - DAY_MS);
   await keepRuns(deps);
   await runPolicies(deps);
+  await sweepOutbox(deps);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

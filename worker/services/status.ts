@@ -22,18 +22,30 @@ export type Status = {
     /** Of them, those that this version cannot read: they do not run. */
     unreadable: { policyId: string; why: string }[];
   };
+  webhooks: {
+    enabled: number;
+    paused: number;
+    /** Deliveries that wait, and since when the oldest does. */
+    waiting: number;
+    oldestWaitingAt: number | null;
+    /** Events whose deliveries are still to be made. */
+    eventsWaiting: number;
+  };
 };
 
 /** `GET /v1/status`. */
 export async function readStatus(deps: Deps): Promise<Status> {
   const now = deps.now();
   const cursor = await readCursor(deps);
-  const [hosts, open, lateHours, active, policies] = await Promise.all([
+  const [hosts, open, lateHours, active, policies, webhooks, waiting, eventsWaiting] = await Promise.all([
     deps.store.hosts.counts(now - HOST_FRESH_MS),
     deps.store.chunks.openCount({ fromHour: cursor.hour - 1, toHour: lastClosedHour(now) }),
     deps.store.chunks.lateCount(),
     deps.store.migrations.activeIn(null),
     deps.store.policies.enabled(null),
+    deps.store.webhooks.counts(),
+    deps.store.deliveries.waiting(),
+    deps.store.outbox.waitingCount(),
   ]);
   return {
     now,
@@ -44,12 +56,13 @@ export async function readStatus(deps: Deps): Promise<Status> {
       enabled: policies.policies.length + policies.unreadable.length,
       unreadable: policies.unreadable.map(({ policyId, why }) => ({ policyId, why })),
     },
+    webhooks: { ...webhooks, waiting: waiting.count, oldestWaitingAt: waiting.oldestAt, eventsWaiting },
   };
 }
 
 /** `GET /metrics`, in the text format of Prometheus (version 0.0.4). */
 export async function metricsText(deps: Deps): Promise<string> {
-  const { hosts, telemetry, migrations, policies } = await readStatus(deps);
+  const { hosts, telemetry, migrations, policies, webhooks } = await readStatus(deps);
   const { d1, telemetry: ingested } = deps.counts;
   return [
     metric("drover_hosts", "gauge", "Hosts that have registered.", hosts.known),
@@ -74,6 +87,8 @@ export async function metricsText(deps: Deps): Promise<string> {
       telemetry.lateHours,
     ),
     metric("drover_policies_unreadable", "gauge", "Policies that cannot be read.", policies.unreadable.length),
+    metric("drover_webhooks_paused", "gauge", "Webhooks that are paused.", webhooks.paused),
+    metric("drover_deliveries_waiting", "gauge", "Deliveries to webhooks that wait.", webhooks.waiting),
     metric("drover_samples_stored_total", "counter", "Samples stored by this isolate.", ingested.stored),
     metric("drover_samples_refused_total", "counter", "Refusals by this isolate.", ingested.refused),
     metric("drover_d1_queries_total", "counter", "Statements that this isolate sent to D1.", d1.queries),

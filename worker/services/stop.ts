@@ -26,7 +26,10 @@ export async function stopEverything(deps: Deps, principal: Principal, request: 
   const { cluster, reason } = request;
   const clusters = await clustersOf(deps, request);
   const entry = { actor: principal.id, action: "stop", subject: cluster ?? "*", reason };
-  await deps.store.audit.record(entry, deps.now());
+  const data = { cluster: cluster ?? null, reason, by: principal.id };
+  await deps.store.audit.record(entry, deps.now(), [
+    { type: "stop.pressed", cluster: data.cluster, subject: entry.subject, data },
+  ]);
   const freezes = [];
   for (const name of clusters) freezes.push(await frozenBy(deps, principal, name, request));
   const detail = `Everything was stopped by ${principal.name}: ${reason}`;

@@ -1,6 +1,8 @@
 import { desc, lt } from "drizzle-orm";
 import type { AuditEntry } from "../model/principal.ts";
+import type { EventDraft } from "../model/webhooks/events.ts";
 import type { Db } from "./db.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
 import { audit } from "./schema.ts";
 
 /** The row of an audit entry, to be inserted in the same batch as the change it tells of. */
@@ -13,10 +15,11 @@ export const auditRow = (entry: AuditEntry, at: number): typeof audit.$inferInse
   detail: entry.detail === undefined ? null : JSON.stringify(entry.detail),
 });
 
-export function auditStore(db: Db) {
+export function auditStore(db: Db, wake: Wake) {
   return {
-    record: async (entry: AuditEntry, at: number) => {
-      await db.insert(audit).values(auditRow(entry, at));
+    record: async (entry: AuditEntry, at: number, events: readonly EventDraft[] = []) => {
+      await db.batch([db.insert(audit).values(auditRow(entry, at)), ...eventStatements(db, events, at)]);
+      if (events.length > 0) wake();
     },
     /** Newest first; `before` is the id of the last entry of the page before. */
     page: async (limit: number, before: number | null) =>

@@ -4,13 +4,20 @@ import { z } from "zod";
 import { calibration, calibrationOutcome } from "../model/calibration/types.ts";
 import type { Calibration, CalibrationOutcome, ImportedOutcome } from "../model/calibration/types.ts";
 import type { Mechanism } from "../model/wire/common.ts";
+import type { AuditEntry } from "../model/principal.ts";
+import type { EventDraft } from "../model/webhooks/events.ts";
+import { auditRow } from "./audit.ts";
 import type { Db } from "./db.ts";
-import { calibrations, outcomes } from "./schema.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
+import { audit, calibrations, outcomes } from "./schema.ts";
 
 /** D1 takes 100 parameters a statement. */
 const ROWS_PER_STATEMENT = 10;
 
-export function calibrationStore(db: Db) {
+/** What is told of groups that have drifted since the last time. */
+export type DriftNews = { entries: AuditEntry[]; events: EventDraft[] };
+
+export function calibrationStore(db: Db, wake: Wake) {
   return {
     /** Null: nothing was learned yet. */
     read: async (cluster: string): Promise<{ calibration: Calibration; drifted: string[] } | null> => {
@@ -22,12 +29,23 @@ export function calibrationStore(db: Db) {
       };
     },
 
-    save: async (cluster: string, body: Calibration, drifted: string[], fittedAt: number) => {
+    save: async (
+      cluster: string,
+      body: Calibration,
+      drifted: string[],
+      { entries, events }: DriftNews,
+      fittedAt: number,
+    ) => {
       const values = { body: JSON.stringify(body), drifted: JSON.stringify(drifted), fittedAt };
-      await db
-        .insert(calibrations)
-        .values({ cluster, ...values })
-        .onConflictDoUpdate({ target: calibrations.cluster, set: values });
+      await db.batch([
+        db
+          .insert(calibrations)
+          .values({ cluster, ...values })
+          .onConflictDoUpdate({ target: calibrations.cluster, set: values }),
+        ...entries.map((entry) => db.insert(audit).values(auditRow(entry, fittedAt))),
+        ...eventStatements(db, events, fittedAt),
+      ]);
+      if (events.length > 0) wake();
     },
 
     /** The newest lessons of each mechanism in a cluster, so that a busy one does not crowd out the others. */

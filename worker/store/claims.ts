@@ -7,8 +7,10 @@ import type { CommandRecord, MigrationRun, NewRun, RunChange } from "../model/ru
 import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import type { Outcome } from "../model/wire/event.ts";
 import { pendingStatement } from "./commands.ts";
+import { runEvents } from "../model/webhooks/drafts.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { placeStatements } from "./hosts.ts";
+import { eventStatements } from "./outbox.ts";
 import { runRow } from "./run-rows.ts";
 import { commands, migrationEvents, migrations, outcomes, reservations, vms } from "./schema.ts";
 
@@ -103,6 +105,7 @@ export async function claim(
           fencingToken: sql`(SELECT fencing_token FROM vms WHERE cluster = ${cluster} AND uuid = ${vmUuid})`,
         })
         .where(eq(migrations.id, run.migrationId)),
+      ...eventStatements(db, runEvents(run, { state: "claimed", at: now, predicted: need.predicted }), now),
     ]);
     return "claimed";
   } catch (error) {
@@ -148,6 +151,7 @@ export async function end(
       ...(hasEffect(change.state, "place-at-destination") ? placeAtDestination(db, run, change.at) : []),
       ...(next === null ? [] : [db.insert(migrations).values(runRow(next))]),
       ...(clear === null ? [] : [pendingStatement(db, clear)]),
+      ...eventStatements(db, runEvents(run, change), change.at),
     ]);
     return true;
   } catch (error) {

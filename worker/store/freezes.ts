@@ -1,8 +1,10 @@
 import { and, asc, eq, gt, isNull, or, sql } from "drizzle-orm";
 import { type Freeze, freeze } from "../model/policy/freeze.ts";
 import type { AuditEntry } from "../model/principal.ts";
+import { freezeEvent } from "../model/webhooks/drafts.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, failedGuard } from "./db.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
 import { audit, freezes } from "./schema.ts";
 
 const { windows: windowsSchema, scope: scopeSchema } = freeze.shape;
@@ -39,7 +41,7 @@ const toRow = (value: Freeze): typeof freezes.$inferInsert => ({
   updatedAt: value.updatedAt,
 });
 
-export function freezeStore(db: Db) {
+export function freezeStore(db: Db, wake: Wake) {
   return {
     byId: async (freezeId: string): Promise<Freeze | null> => {
       const row = await db.select().from(freezes).where(eq(freezes.id, freezeId)).get();
@@ -76,7 +78,9 @@ export function freezeStore(db: Db) {
       await db.batch([
         db.insert(freezes).values(toRow(value)),
         db.insert(audit).values(auditRow(entry, value.createdAt)),
+        ...eventStatements(db, [freezeEvent("freeze.created", value, entry.actor)], value.createdAt),
       ]);
+      wake();
     },
 
     /** `value.version` is the new one, one above that which was read. False: it has changed meanwhile, or is gone. */
@@ -90,7 +94,9 @@ export function freezeStore(db: Db) {
             .where(eq(freezes.id, value.freezeId))
             .returning({ id: freezes.id }),
           db.insert(audit).values(auditRow(entry, value.updatedAt)),
+          ...eventStatements(db, [freezeEvent("freeze.changed", value, entry.actor)], value.updatedAt),
         ]);
+        wake();
         return changed.length > 0;
       } catch (error) {
         if (failedGuard(error) === "freezes.version") return false;
@@ -98,11 +104,13 @@ export function freezeStore(db: Db) {
       }
     },
 
-    remove: async (freezeId: string, entry: AuditEntry, at: number) => {
+    remove: async (value: Freeze, entry: AuditEntry, at: number) => {
       await db.batch([
-        db.delete(freezes).where(eq(freezes.id, freezeId)),
+        db.delete(freezes).where(eq(freezes.id, value.freezeId)),
         db.insert(audit).values(auditRow(entry, at)),
+        ...eventStatements(db, [freezeEvent("freeze.deleted", value, entry.actor)], at),
       ]);
+      wake();
     },
   };
 }

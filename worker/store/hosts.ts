@@ -6,8 +6,10 @@ import { z } from "zod";
 import type { StoredMaintenance } from "../model/maintenance.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { restartTimes } from "../model/restarts.ts";
+import type { EventDraft } from "../model/webhooks/events.ts";
 import { auditRow } from "./audit.ts";
 import type { Db } from "./db.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
 import { audit, hosts, hostState, placements, vms } from "./schema.ts";
 
 export type HostRecord = {
@@ -57,7 +59,7 @@ const toVm = (row: typeof vms.$inferSelect): VmRecord => ({
 
 const committedBytes = (vm: VmInventory): number => vm.memoryBytes + (vm.overheadBytes ?? 0);
 
-export function hostStore(db: Db) {
+export function hostStore(db: Db, wake: Wake) {
   return {
     byId: async (hostId: string): Promise<HostRecord | null> => {
       const row = await db
@@ -185,7 +187,12 @@ export function hostStore(db: Db) {
     },
 
     /** null: ends it. */
-    setMaintenance: async (hostId: string, maintenance: Maintenance | null, now: number, entry: AuditEntry) => {
+    setMaintenance: async (
+      hostId: string,
+      maintenance: Maintenance | null,
+      now: number,
+      { entry, event }: { entry: AuditEntry; event: EventDraft },
+    ) => {
       const { since = null, until = null, reason = null } = maintenance ?? {};
       await db.batch([
         db
@@ -193,7 +200,9 @@ export function hostStore(db: Db) {
           .set({ maintenanceSince: since, maintenanceUntil: until, maintenanceReason: reason, updatedAt: now })
           .where(eq(hosts.id, hostId)),
         db.insert(audit).values(auditRow(entry, now)),
+        ...eventStatements(db, [event], now),
       ]);
+      wake();
     },
 
     /** Writes VMs that are new or changed, moves their placements, and lets go of those that are gone from the host. */

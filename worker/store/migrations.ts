@@ -20,8 +20,10 @@ import {
   entryStatements,
   lateOutcome,
 } from "./claims.ts";
+import { runEvents } from "../model/webhooks/drafts.ts";
 import { pendingStatement } from "./commands.ts";
 import { type Db, failedGuard } from "./db.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
 import { migrationEvents, migrations } from "./schema.ts";
 
 const parsed = <T>(schema: z.ZodType<T>, text: string | null): T | null =>
@@ -54,7 +56,14 @@ const toRun = (row: typeof migrations.$inferSelect): MigrationRun => ({
   endedAt: row.endedAt,
 });
 
-export function migrationStore(db: Db) {
+export function migrationStore(db: Db, wake: Wake) {
+  /** Passes on what came of a batch, and that it has written events where it has. */
+  const woken = async <R>(done: Promise<R>, isDone: (result: R) => boolean): Promise<R> => {
+    const result = await done;
+    if (isDone(result)) wake();
+    return result;
+  };
+
   return {
     byId: async (migrationId: string): Promise<MigrationRun | null> => {
       const row = await db.select().from(migrations).where(eq(migrations.id, migrationId)).get();
@@ -135,16 +144,19 @@ export function migrationStore(db: Db) {
       need: { cpuCores: number; predicted: MechanismEstimate },
       limits: ClaimLimits,
       now: number,
-    ) => claim(db, run, need, limits, now),
+    ) => woken(claim(db, run, need, limits, now), (result) => result === "claimed"),
 
     /** Moves a run on; with `command`, a command to an agent is written in the same batch. False: the run has changed meanwhile. */
     step: async (run: MigrationRun, change: RunChange, command?: CommandRecord): Promise<boolean> => {
+      const events = runEvents(run, change);
       try {
         await db.batch([
           db.update(migrations).set(columnsOf(run, change)).where(eq(migrations.id, run.migrationId)),
           ...entryStatements(db, run, change),
           ...(command ? [pendingStatement(db, command)] : []),
+          ...eventStatements(db, events, change.at),
         ]);
+        if (events.length > 0) wake();
         return true;
       } catch (error) {
         if (failedGuard(error) === "migrations.version") return false;
@@ -154,7 +166,7 @@ export function migrationStore(db: Db) {
 
     /** Ends a run, with all that goes with its end, in one batch. False: the run has changed meanwhile. */
     end: (run: MigrationRun, change: RunChange, facts: RunFacts, follows: Follows) =>
-      end(db, run, change, facts, follows),
+      woken(end(db, run, change, facts, follows), (isEnded) => isEnded),
 
     /** The source's account of a run that was completed without it; no other run takes one after its end. */
     lateOutcome: (run: MigrationRun, measured: Outcome, at: number, facts: RunFacts) =>

@@ -1,13 +1,15 @@
 import { and, desc, eq, getTableColumns, gt, inArray, lt, sql } from "drizzle-orm";
 import { z } from "zod";
 import { planContent, planState } from "../model/placement/types.ts";
-import { onFailure, type OnFailure, type Plan, type PlanSummary } from "../model/plan.ts";
+import { onFailure, type Plan, type PlanSummary } from "../model/plan.ts";
 import { policyMode } from "../model/policy/policy.ts";
 import type { AuditEntry } from "../model/principal.ts";
+import { type PlanDecision, planDecided, planProposed, planStateEvent } from "../model/webhooks/drafts.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, isUniqueViolation } from "./db.ts";
 import type { NewRun } from "../model/run.ts";
 import { readText, storedText } from "./packed-text.ts";
+import { eventStatements, planStateStatement, type Wake } from "./outbox.ts";
 import { inputRows } from "./plan-inputs.ts";
 import { runRow } from "./run-rows.ts";
 import { audit, migrations, plans } from "./schema.ts";
@@ -51,13 +53,18 @@ const guarded = (version: number) => sql<number>`CASE WHEN ${plans.version} = ${
 export type PlanTexts = { contentText: string; snapshotText: string; engineVersion: string };
 
 /** What a policy proposed and nobody decided: it stands by it no more. */
-export const supersede = (db: Db, planIds: string[], at: number) =>
-  db
-    .update(plans)
-    .set({ state: "superseded", version: sql`${plans.version} + 1`, endedAt: at })
-    .where(and(inArray(plans.id, planIds), eq(plans.state, "proposed")));
+export const supersede = (db: Db, planIds: string[], at: number) => {
+  const which = and(inArray(plans.id, planIds), eq(plans.state, "proposed"));
+  return [
+    planStateStatement(db, "plan.superseded", which, at),
+    db
+      .update(plans)
+      .set({ state: "superseded", version: sql`${plans.version} + 1`, endedAt: at })
+      .where(which),
+  ] as const;
+};
 
-export function planStore(db: Db) {
+export function planStore(db: Db, wake: Wake) {
   return {
     byId: async (planId: string): Promise<Plan | null> => {
       const row = await db.select().from(plans).where(eq(plans.id, planId)).get();
@@ -94,7 +101,7 @@ export function planStore(db: Db) {
     ) => {
       const content = storedText(contentText);
       if (content.length > CONTENT_LENGTH_MAX) return false;
-      const others = superseded.length === 0 ? [] : [supersede(db, superseded, plan.createdAt)];
+      const others = superseded.length === 0 ? [] : supersede(db, superseded, plan.createdAt);
       await db.batch([
         db.insert(audit).values(auditRow(entry, plan.createdAt)),
         // Before the new one is there.
@@ -118,7 +125,9 @@ export function planStore(db: Db) {
           replans: plan.replans,
         }),
         ...inputRows(db, plan.planId, snapshotText, engineVersion, plan.createdAt),
+        ...eventStatements(db, planProposed(plan), plan.createdAt),
       ]);
+      wake();
       return true;
     },
 
@@ -128,14 +137,7 @@ export function planStore(db: Db) {
      */
     decide: async (
       plan: Plan,
-      decision: {
-        state: "approved" | "rejected";
-        by: string;
-        reason: string | null;
-        at: number;
-        skipped?: number[];
-        onFailure?: OnFailure;
-      },
+      decision: PlanDecision & { at: number },
       runs: NewRun[],
       entry: AuditEntry,
     ): Promise<"done" | "vm-busy"> => {
@@ -156,7 +158,9 @@ export function planStore(db: Db) {
             .where(eq(plans.id, plan.planId)),
           ...runs.map((run) => db.insert(migrations).values(runRow(run))),
           db.insert(audit).values(auditRow(entry, decision.at)),
+          ...eventStatements(db, [planDecided(plan, decision)], decision.at),
         ]);
+        wake();
         return "done";
       } catch (error) {
         if (isUniqueViolation(error)) return "vm-busy";
@@ -176,13 +180,16 @@ export function planStore(db: Db) {
 
     /** Ends an approved plan by hand. */
     cancel: async (plan: Plan, at: number, entry: AuditEntry) => {
+      const isIt = eq(plans.id, plan.planId);
       await db.batch([
+        planStateStatement(db, "plan.cancelled", isIt, at),
         db
           .update(plans)
           .set({ state: "cancelled", version: guarded(plan.version), endedAt: at })
-          .where(eq(plans.id, plan.planId)),
+          .where(isIt),
         db.insert(audit).values(auditRow(entry, at)),
       ]);
+      wake();
     },
 
     /** The plan that plans the rest of this one anew, if it was made. */
@@ -225,29 +232,31 @@ export function planStore(db: Db) {
       at: number,
       ended: boolean,
     ): Promise<boolean> => {
-      const changed = await db
+      const which = and(eq(plans.id, planId), inArray(plans.state, from));
+      const type = planStateEvent(to);
+      const change = db
         .update(plans)
         .set({ state: to, version: sql`${plans.version} + 1`, ...(ended ? { endedAt: at } : {}) })
-        .where(
-          and(
-            eq(plans.id, planId),
-            sql`${plans.state} IN (${sql.join(
-              from.map((state) => sql`${state}`),
-              sql`, `,
-            )})`,
-          ),
-        )
+        .where(which)
         .returning({ id: plans.id });
+      const changed =
+        type === null ? await change : (await db.batch([planStateStatement(db, type, which, at), change]))[1];
+      if (changed.length > 0) wake();
       return changed.length > 0;
     },
 
     /** Proposed plans past their time become `expired`; returns how many. */
     expire: async (now: number): Promise<number> => {
-      const changed = await db
-        .update(plans)
-        .set({ state: "expired", version: sql`${plans.version} + 1`, endedAt: now })
-        .where(and(eq(plans.state, "proposed"), lt(plans.expiresAt, now)))
-        .returning({ id: plans.id });
+      const which = and(eq(plans.state, "proposed"), lt(plans.expiresAt, now));
+      const [, changed] = await db.batch([
+        planStateStatement(db, "plan.expired", which, now),
+        db
+          .update(plans)
+          .set({ state: "expired", version: sql`${plans.version} + 1`, endedAt: now })
+          .where(which)
+          .returning({ id: plans.id }),
+      ]);
+      if (changed.length > 0) wake();
       return changed.length;
     },
   };

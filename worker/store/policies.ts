@@ -7,8 +7,10 @@ import {
   readStored,
 } from "../model/policy/policy.ts";
 import type { AuditEntry } from "../model/principal.ts";
+import type { EventDraft } from "../model/webhooks/events.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, failedGuard, isUniqueViolation } from "./db.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
 import { audit, policies, policyRuns } from "./schema.ts";
 
 const toStored = ({ id, definition, ...row }: typeof policies.$inferSelect): StoredPolicy =>
@@ -26,7 +28,7 @@ const columnsOf = (policy: Policy) => ({
   modeSince: policy.modeSince,
 });
 
-export function policyStore(db: Db) {
+export function policyStore(db: Db, wake: Wake) {
   return {
     byId: async (policyId: string): Promise<StoredPolicy | null> => {
       const row = await db.select().from(policies).where(eq(policies.id, policyId)).get();
@@ -83,7 +85,11 @@ export function policyStore(db: Db) {
     },
 
     /** `policy.version` is the new one, one above that which was read. `changed`: another change came first, or it is gone. */
-    update: async (policy: Policy, entry: AuditEntry): Promise<"done" | "name-taken" | "changed"> => {
+    update: async (
+      policy: Policy,
+      entry: AuditEntry,
+      event?: EventDraft,
+    ): Promise<"done" | "name-taken" | "changed"> => {
       const guarded = sql<number>`CASE WHEN ${policies.version} = ${policy.version - 1} THEN ${policy.version} END`;
       try {
         const [changed] = await db.batch([
@@ -93,7 +99,9 @@ export function policyStore(db: Db) {
             .where(eq(policies.id, policy.policyId))
             .returning({ id: policies.id }),
           db.insert(audit).values(auditRow(entry, policy.updatedAt)),
+          ...eventStatements(db, event === undefined ? [] : [event], policy.updatedAt),
         ]);
+        if (event !== undefined) wake();
         return changed.length > 0 ? "done" : "changed";
       } catch (error) {
         if (failedGuard(error) === "policies.version") return "changed";

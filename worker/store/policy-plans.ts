@@ -6,13 +6,14 @@ import { outcome as outcomeSchema } from "../model/wire/event.ts";
 import { mechanism } from "../model/wire/common.ts";
 import type { RealMove } from "../model/policy/scoreboard.ts";
 import type { Db } from "./db.ts";
+import type { Wake } from "./outbox.ts";
 import { supersede, toPlan } from "./plans.ts";
 import { migrations, placements, planInputs, plans } from "./schema.ts";
 
 /** Of one policy: an evacuation for each of so many hosts. */
 const WAITING_MAX = 50;
 
-export function policyPlanStore(db: Db) {
+export function policyPlanStore(db: Db, wake: Wake) {
   const newest = async (policyId: string, condition: ReturnType<typeof and>): Promise<Plan | null> => {
     const row = await db
       .select()
@@ -105,7 +106,9 @@ export function policyPlanStore(db: Db) {
 
     /** The advisor finds nothing to do any more: what stands undecided is void. */
     supersede: async (planIds: string[], at: number) => {
-      if (planIds.length > 0) await supersede(db, planIds, at);
+      if (planIds.length === 0) return;
+      await db.batch(supersede(db, planIds, at));
+      wake();
     },
 
     /** Of plans that nobody approved: the snapshots of those made before `snapshotsBefore`, and all of those before `plansBefore`. */

@@ -6,7 +6,9 @@ import { type PolicyRun, type RunTrigger, runNumbers, runOutcome, runTrigger } f
 import type { ShadowRun } from "../model/policy/shadow.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import { auditRow } from "./audit.ts";
+import type { EventDraft } from "../model/webhooks/events.ts";
 import type { Db } from "./db.ts";
+import { eventStatements, type Wake } from "./outbox.ts";
 import { audit, policies, policyRuns } from "./schema.ts";
 
 const toRun = (row: typeof policyRuns.$inferSelect): PolicyRun => ({
@@ -44,7 +46,7 @@ const endColumns = ({ outcome, planId, summary, alarm, numbers }: RunEnd) => ({
   numbers: numbers === null ? null : JSON.stringify(numbers),
 });
 
-export function policyRunStore(db: Db) {
+export function policyRunStore(db: Db, wake: Wake) {
   const row = (run: NewPolicyRun, dueKey: string) => ({
     id: run.runId,
     policyId: run.policyId,
@@ -122,11 +124,15 @@ export function policyRunStore(db: Db) {
       return taken.length > 0;
     },
 
-    finish: async (runId: string, end: RunEnd, now: number) => {
-      await db
-        .update(policyRuns)
-        .set({ ...endColumns(end), endedAt: now })
-        .where(and(eq(policyRuns.id, runId), isNull(policyRuns.endedAt)));
+    finish: async (runId: string, end: RunEnd, now: number, events: readonly EventDraft[] = []) => {
+      await db.batch([
+        db
+          .update(policyRuns)
+          .set({ ...endColumns(end), endedAt: now })
+          .where(and(eq(policyRuns.id, runId), isNull(policyRuns.endedAt))),
+        ...eventStatements(db, events, now),
+      ]);
+      if (events.length > 0) wake();
     },
 
     /** A plan that waited was approved: the run that proposed it says so. */

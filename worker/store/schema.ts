@@ -4,6 +4,7 @@ import { sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 export * from "./schema-policies.ts";
+export * from "./schema-webhooks.ts";
 
 /** Bearer tokens. Only the SHA-256 of a token is kept. */
 export const tokens = sqliteTable("tokens", {

@@ -75,7 +75,8 @@ function eventsOfHealth({ cluster, at, hosts }: Snapshot): PolicyEvent[] {
   });
 }
 
-function healthOf(host: SnapshotHost, at: number) {
+/** What is to be said of the health of a host, by the defaults. */
+export function healthOf(host: SnapshotHost, at: number) {
   const { conditions } = host;
   const { staleMs } = detectionParameters.parse({});
   const signals = { ...healthSignalsOf(host, at, staleMs), ...(conditions === undefined ? {} : { conditions }) };

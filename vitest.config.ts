@@ -14,7 +14,7 @@ export default defineConfig({
           // Nothing here changes what another file sees: workers are used again.
           isolate: false,
           // Thousands of drawn clusters take their time on machines that others use too.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           include: ["adapters", "agent", "bench", "house", "model"].map((folder) => `test/${folder}/**/*.test.ts`),
           exclude: ["test/agent/*/real*.test.ts"],
         },
@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           // Senders wait before they send again, on machines that others use too.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           include: ["test/e2e/**/*.test.ts"],
           sequence: { groupOrder: 1 },
           maxWorkers: 3,
@@ -34,7 +34,7 @@ export default defineConfig({
         // Real QEMU, whose guests dirty memory as fast as the machine lets them: last, so that they have it to themselves.
         test: {
           name: "real",
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           include: ["test/agent/*/real*.test.ts"],
           sequence: { groupOrder: 2 },
           maxWorkers: 1,
@@ -59,7 +59,7 @@ export default defineConfig({
         test: {
           name: "api",
           // Some send hundreds of thousands of samples, on machines that others use too.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           include: ["test/api/**/*.test.ts", "test/store/**/*.test.ts"],
           setupFiles: ["./test/support/migrate.ts"],
           globalSetup: ["./test/support/with-receiver.ts"],

@@ -71,7 +71,7 @@ async function trips(): Promise<number> {
 describe("closing that is interrupted", () => {
   test.each(["before", "after"] as const)(
     "%s D1 has done any of its calls ends up with the same, nothing lost and nothing doubled",
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (when) => {
       const count = await trips();
       expect(count).toBeGreaterThan(20);
@@ -88,7 +88,7 @@ describe("closing that is interrupted", () => {
     },
   );
 
-  test("again and again gets to its end, as long as some calls work", { timeout: 60_000 }, async () => {
+  test("again and again gets to its end, as long as some calls work", { timeout: 180_000 }, async () => {
     await begin();
     await runSchedule(depsOf());
     const expected = await fleetContent();
@@ -105,7 +105,7 @@ describe("closing that is interrupted", () => {
   test.each<[string, number[], every: number]>([
     ["to the hour that is closed, the one before, a late one and the present one", [H - 1, H - 2, H - 3, H], 2],
     ["to the hour that is closed alone", [H - 1], 1],
-  ])("by an append between two of its calls (%s) loses nothing", { timeout: 120_000 }, async (_, hours, every) => {
+  ])("by an append between two of its calls (%s) loses nothing", { timeout: 300_000 }, async (_, hours, every) => {
     const count = await trips();
     const times = hours.map((hour) => hour * HOUR + 2 * MINUTE + 1);
     const values = hours.map((__, index) => 500 + index);
@@ -129,7 +129,7 @@ describe("closing that is interrupted", () => {
     for (let call = 1; call < count; call += every) expect(await contentAfter(call), `call ${call}`).toEqual(expected);
   });
 
-  test("by another run between any two of its calls ends up with the same", { timeout: 60_000 }, async () => {
+  test("by another run between any two of its calls ends up with the same", { timeout: 180_000 }, async () => {
     const count = await trips();
     const expected = await fleetContent();
     for (let call = 1; call < count; call++) {

@@ -1,9 +1,11 @@
 // Webhooks as their owners have them: real D1, the real queue, and a real receiver.
 import { Webhook as Verifier } from "standardwebhooks";
+import { createMessageBatch } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { newWebhookSecret, webhookHeaders } from "../../worker/adapters/webhook-signing.ts";
 import { type Bindings, makeDeps } from "../../worker/env.ts";
+import worker from "../../worker/index.ts";
 import type { Webhook } from "../../worker/model/webhooks/webhook.ts";
 import { judgeTarget } from "../../worker/services/webhook-targets.ts";
 import { call, tokenFor } from "../support/api.ts";
@@ -233,4 +235,24 @@ test("the API document has every event with its schema and an example", async ()
     expect(schema).toHaveProperty("$ref");
     expect(example.type).toBe(type);
   }
+});
+
+describe("a message of the queue", () => {
+  const consume = (queue: string, body: unknown) => {
+    const batch = createMessageBatch(queue, [{ id: "m1", timestamp: new Date(), attempts: 1, body }]);
+    return worker.queue(batch as MessageBatch, env as unknown as Bindings);
+  };
+
+  test("that cannot be read fails, so that it is tried again and then set aside", async () => {
+    await expect(consume("drover-outbox", { do: "nothing" })).rejects.toThrow(/invalid/i);
+  });
+
+  test("that was set aside is told of and let go", async () => {
+    await expect(consume("drover-outbox-dead", { do: "fan-out" })).resolves.toBeUndefined();
+  });
+
+  test("about a webhook that is gone does nothing", async () => {
+    const body = { do: "deliver", kind: "webhook", targetId: "whk_gone" };
+    await expect(consume("drover-outbox", body)).resolves.toBeUndefined();
+  });
 });

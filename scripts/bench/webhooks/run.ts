@@ -20,10 +20,10 @@ export type Result = {
   deliverable: number;
   delivered: number;
   duplicates: number;
-  /** From the first event's making to the last delivery. */
+  /** From the first webhook's being resumed to the last delivery. */
   tookMs: number;
-  /** How long after its first receiver each of the others had an event; of those that take everything, sorted. */
-  delaysMs: number[];
+  /** From its being resumed to its last delivery, of each webhook that takes everything; sorted. */
+  servedMs: number[];
   inFlightMax: number;
   attemptsAtHanging: number;
   attemptsAtFailing: number;
@@ -38,13 +38,17 @@ const WAIT_MS_MAX = 600_000;
 const names = (manner: Manner, count: number) =>
   Array.from({ length: count }, (_, n): [string, Manner] => [`${manner}-${n}`, manner]);
 
-type Api = (method: string, path: string, body: object) => Promise<Record<string, unknown>>;
+type Api = (method: string, path: string, body?: object) => Promise<Record<string, unknown>>;
 
 const apiOf =
   (url: string, token: string): Api =>
   async (method, path, body) => {
     const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-    const answer = await fetch(`${url}${path}`, { method, headers, body: JSON.stringify(body) });
+    const answer = await fetch(`${url}${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return (await answer.json()) as Record<string, unknown>;
   };
@@ -68,13 +72,13 @@ export async function run(plan: Plan): Promise<Result> {
   });
   try {
     const api = apiOf(dev.url, dev.adminToken);
-    for (const name of manners.keys())
-      await api("POST", "/v1/webhooks", {
-        url: receivers.urlOf(name),
-        events: ["freeze.created"],
-        timeoutMs: plan.timeoutMs,
-      });
-    return await measured(plan, api, receivers, inspectorPort, dev.runSchedule);
+    const webhookIds = new Map<string, string>();
+    for (const name of manners.keys()) {
+      const url = receivers.urlOf(name);
+      const made = await api("POST", "/v1/webhooks", { url, events: ["freeze.created"], timeoutMs: plan.timeoutMs });
+      webhookIds.set(name, (made["webhook"] as { webhookId: string }).webhookId);
+    }
+    return await measured(plan, { api, receivers, webhookIds, inspectorPort, runSchedule: dev.runSchedule });
   } finally {
     delete process.env.MINIFLARE_WORKERD_V8_FLAGS;
     await dev.stop();
@@ -86,22 +90,60 @@ export async function run(plan: Plan): Promise<Result> {
 const came = ({ logs }: Receivers): number =>
   [...logs.values()].reduce((sum, { manner, cameAt }) => sum + (manner === "good" ? cameAt.size : 0), 0);
 
-async function measured(
+async function inLanes<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const lane = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await act(item);
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+type Status = { webhooks: { waiting: number; eventsWaiting: number } };
+
+/** Everything that is to be delivered waits for webhooks that are paused. */
+async function backlog(
   plan: Plan,
   api: Api,
-  receivers: Receivers,
-  inspectorPort: number | undefined,
+  webhookIds: readonly string[],
   runSchedule: () => Promise<void>,
+): Promise<void> {
+  await inLanes(webhookIds, async (id) => void (await api("POST", `/v1/webhooks/${id}/pause`, { reason: "bench" })));
+  const numbers = Array.from({ length: plan.events }, (_, n) => String(n));
+  await inLanes(
+    numbers,
+    async (reason) => void (await api("POST", "/v1/freezes", { cluster: CLUSTER, from: 1, reason })),
+  );
+  for (const until = Date.now() + WAIT_MS_MAX; Date.now() < until; await sleep(500)) {
+    await runSchedule();
+    const { webhooks } = (await api("GET", "/v1/status")) as Status;
+    if (webhooks.eventsWaiting === 0 && webhooks.waiting === plan.events * webhookIds.length) return;
+  }
+  throw new Error("the events were not fanned out");
+}
+
+type Measuring = {
+  api: Api;
+  receivers: Receivers;
+  /** Webhooks by the names of their receivers. */
+  webhookIds: ReadonlyMap<string, string>;
+  inspectorPort: number | undefined;
+  runSchedule: () => Promise<void>;
+};
+
+async function measured(
+  plan: Plan,
+  { api, receivers, webhookIds, inspectorPort, runSchedule }: Measuring,
 ): Promise<Result> {
+  await backlog(plan, api, [...webhookIds.values()], runSchedule);
   const heap = inspectorPort === undefined ? null : await watchHeap(inspectorPort, true);
   const deliverable = plan.events * plan.good;
   const began = Date.now();
   let sweptAt = began;
-  let made = 0;
-  const lane = async (): Promise<void> => {
-    while (made < plan.events) await api("POST", "/v1/freezes", { cluster: CLUSTER, from: 1, reason: String(++made) });
-  };
-  const sending = Promise.all(Array.from({ length: LANES }, lane));
+  const resumedAt = new Map<string, number>();
+  const resuming = inLanes([...webhookIds], async ([name, id]) => {
+    resumedAt.set(name, Date.now());
+    await api("POST", `/v1/webhooks/${id}/resume`, { reason: "bench" });
+  });
   const heapBytes: number[] = [];
   for (let quarter = 1; quarter <= 4; quarter++) {
     while (came(receivers) < (deliverable * quarter) / 4 && Date.now() - began < WAIT_MS_MAX) {
@@ -113,26 +155,25 @@ async function measured(
     }
     if (heap !== null) heapBytes.push(heap.peak());
   }
-  await sending;
+  await resuming;
   heap?.close();
-  return { ...summed(receivers, began), deliverable, heapBytes: heap === null ? null : heapBytes };
+  return { ...summed(receivers, began, resumedAt), deliverable, heapBytes: heap === null ? null : heapBytes };
 }
 
-function summed({ logs }: Receivers, began: number): Omit<Result, "deliverable" | "heapBytes"> {
+function summed(
+  { logs }: Receivers,
+  began: number,
+  resumedAt: ReadonlyMap<string, number>,
+): Omit<Result, "deliverable" | "heapBytes"> {
   const all = [...logs.values()];
-  const good = all.filter(({ manner }) => manner === "good");
-  const firstAt = new Map<string, number>();
-  for (const { cameAt } of good)
-    for (const [id, at] of cameAt) firstAt.set(id, Math.min(at, firstAt.get(id) ?? Infinity));
+  const good = [...logs].filter(([, { manner }]) => manner === "good");
+  const lastAt = ([, { cameAt }]: (typeof good)[number]) => Math.max(0, ...cameAt.values());
   const requests = (manner: Manner) => all.reduce((sum, log) => sum + (log.manner === manner ? log.requests : 0), 0);
   return {
-    delivered: good.reduce((sum, { cameAt }) => sum + cameAt.size, 0),
-    duplicates: good.reduce((sum, { duplicates }) => sum + duplicates, 0),
-    tookMs: Math.max(...good.flatMap(({ cameAt }) => [...cameAt.values()])) - began,
-    // Behind the receiver that had the event first: what one receiver is held up by others.
-    delaysMs: good
-      .flatMap(({ cameAt }) => Array.from(cameAt, ([id, at]) => at - (firstAt.get(id) ?? at)))
-      .toSorted((a, b) => a - b),
+    delivered: good.reduce((sum, [, { cameAt }]) => sum + cameAt.size, 0),
+    duplicates: good.reduce((sum, [, { duplicates }]) => sum + duplicates, 0),
+    tookMs: Math.max(...good.map(lastAt)) - began,
+    servedMs: good.map((one) => lastAt(one) - (resumedAt.get(one[0]) ?? began)).toSorted((a, b) => a - b),
     inFlightMax: Math.max(...all.map(({ inFlightMax }) => inFlightMax)),
     attemptsAtHanging: requests("hangs"),
     attemptsAtFailing: requests("fails"),

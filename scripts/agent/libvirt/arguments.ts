@@ -64,12 +64,14 @@ export function migrateOptions(spec: MigrationSpec, settings: LibvirtSettings, p
   const { postCopyBytesPerSecond, tls } = settings;
   const ceiling =
     postCopyBytesPerSecond === undefined ? [] : ["--postcopy-bandwidth", toMibPerSecond(postCopyBytesPerSecond)];
+  // Post-copy has a ceiling of its own. A fast link would be through with pre-copy before libvirt could be told to turn it over.
+  const bandwidth = spec.mechanism === "post-copy" ? MIB : spec.parameters.maxBandwidthBytesPerSecond;
   return [
     "--abort-on-error",
     ...(spec.mechanism === "stop-and-copy" ? [] : ["--live"]),
     ...(persistent ? ["--persistent", "--undefinesource"] : []),
     "--bandwidth",
-    toMibPerSecond(spec.parameters.maxBandwidthBytesPerSecond),
+    toMibPerSecond(bandwidth),
     ...(isPreparedForPostCopy(spec) ? ["--postcopy", ...ceiling] : []),
     ...optionsOf(spec),
     ...(tls ? ["--tls"] : []),

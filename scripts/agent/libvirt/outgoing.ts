@@ -75,19 +75,21 @@ async function settled(libvirt: Libvirt, uuid: string): Promise<Seen> {
 const isPersistent = async ({ virsh }: Libvirt, uuid: string): Promise<boolean> =>
   parseFields(await virsh("dominfo", uuid))["Persistent"] === "yes";
 
-async function startPostCopyAtOnce(libvirt: Libvirt, uuid: string): Promise<void> {
-  const { events } = libvirt;
-  for (const deadline = Date.now() + ACCEPT_TIMEOUT_MS; ;) {
+/** Where libvirt does not take it in time, pre-copy goes on as fast as it may. */
+async function startPostCopyAtOnce(libvirt: Libvirt, { vm: { uuid }, parameters }: MigrationSpec): Promise<void> {
+  const { events, virsh } = libvirt;
+  for (const deadline = Date.now() + ACCEPT_TIMEOUT_MS; Date.now() < deadline;) {
     const count = events.seen();
     try {
-      return void (await libvirt.virsh("migrate-postcopy", uuid));
+      return void (await virsh("migrate-postcopy", uuid));
     } catch (error) {
       // Refused while the migration is set up, and once it is over.
-      if ((await view(libvirt, uuid))?.course !== "active" || Date.now() > deadline) return;
+      if ((await view(libvirt, uuid))?.course !== "active") return;
       if (!(error instanceof DriverError && error.reason === "hypervisor-refused")) throw error;
     }
     await events.wait(count, ACCEPT_POLL_MS);
   }
+  await virsh("migrate-setspeed", uuid, "--bandwidth", toMibPerSecond(parameters.maxBandwidthBytesPerSecond));
 }
 
 /** Resolves once QEMU sends memory, or all is over; throws libvirt's reason when nothing came of it. */
@@ -143,7 +145,7 @@ export async function startOutgoing(
     outgoing: { ...outgoing, ...unknown, postCopy: false, cancelAsked: false, throttleRatioMax: 0 },
   });
   children.start(uuid, args, events.wake);
-  if (mechanism === "post-copy") await startPostCopyAtOnce(libvirt, uuid);
+  if (mechanism === "post-copy") await startPostCopyAtOnce(libvirt, spec);
   await accepted(libvirt, spec);
   return { startedAtMs };
 }

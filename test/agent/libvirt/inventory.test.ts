@@ -163,12 +163,12 @@ describe("virsh migrate", () => {
     [
       "post-copy with a ceiling",
       argumentsOf(spec("post-copy"), { postCopyBytesPerSecond: 64 * MIB }),
-      `${head} --live --bandwidth 128 --postcopy --postcopy-bandwidth 64 --domain ${uuid} ${ends}`,
+      `${head} --live --bandwidth 1 --postcopy --postcopy-bandwidth 64 --domain ${uuid} ${ends}`,
     ],
     [
       "a post-copy that goes on",
       argumentsOf(spec("post-copy"), { tls: true }, { resume: true }),
-      `${head} --live --bandwidth 128 --postcopy --tls --tls-destination hv-02 --postcopy-resume --domain ${uuid} ${ends}`,
+      `${head} --live --bandwidth 1 --postcopy --tls --tls-destination hv-02 --postcopy-resume --domain ${uuid} ${ends}`,
     ],
     [
       "a definition, auto-converge and xbzrle",

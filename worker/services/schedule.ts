@@ -44,7 +44,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await deps.store.idempotency.forget(now - DAY_MS);
   await keepRuns(deps);
   await runPolicies(deps);
-  await sweepOutbox(deps);
+  await alone("the outbox could not be swept", () => sweepOutbox(deps));
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

@@ -41,16 +41,19 @@ export async function recoverOutgoing(libvirt: Libvirt, uuid: string, migrationU
   if (before === null) throw NO_MIGRATION(uuid);
   if (before.course !== "paused")
     throw new DriverError("not-paused", `the migration is ${before.course}: there is nothing to recover`);
-  // Another one is at work where this was asked for twice: its end tells.
-  if (!before.isChildBusy)
-    children.start(uuid, migrateArguments(uuid, before.out.options, migrationUri, settings, true), events.wake);
+  let isAsked = false;
   for (const deadline = Date.now() + RESUME_TIMEOUT_MS; Date.now() < deadline;) {
     const count = events.seen();
     const seen = await view(libvirt, uuid);
     if (seen === null) throw NO_MIGRATION(uuid);
     if (seen.course !== "paused") return;
-    if (!seen.isChildBusy)
-      throw new DriverError("hypervisor-refused", children.complaint(uuid) || "libvirt does not say why it refused");
+    // The virsh that began the migration, or resumed it before, may take a moment to hear of the loss.
+    if (!seen.isChildBusy) {
+      if (isAsked)
+        throw new DriverError("hypervisor-refused", children.complaint(uuid) || "libvirt does not say why it refused");
+      children.start(uuid, migrateArguments(uuid, seen.out.options, migrationUri, settings, true), events.wake);
+      isAsked = true;
+    }
     await events.wait(count, POLL_MS);
   }
   throw new DriverError("timeout", `post-copy has not gone on within ${RESUME_TIMEOUT_MS} ms`);

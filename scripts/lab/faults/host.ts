@@ -1,10 +1,8 @@
 // What a site runs its guests on: QEMUs that the agent drives itself, or a libvirt of its own.
 import { randomUUID } from "node:crypto";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { AgentConfig } from "../../agent/config.ts";
-import type { Virsh } from "../../agent/libvirt/virsh.ts";
 import { readDescriptor } from "../../agent/qmp/descriptor.ts";
 import { findProcess } from "../../agent/qmp/process.ts";
 import type { Guest } from "../build-guest.ts";
@@ -17,8 +15,6 @@ const CORES = 4;
 const MEMORY_BYTES = 2 * GIB;
 /** Slow enough for a post-copy to be met on its way. */
 const POST_COPY_BYTES_PER_SECOND = 6 * MIB;
-const POST_COPY_MS_MAX = 90_000;
-const POLL_MS = 100;
 
 export type SiteHost = {
   /** The agent's settings for it. */
@@ -29,7 +25,7 @@ export type SiteHost = {
   serialFile: (uuid: string) => string;
   /** Whether a process here holds the guest, running or not. */
   holds: (uuid: string) => Promise<boolean>;
-  /** Takes the link from a post-copy that leaves this host, once it is under way; absent where that is tested elsewhere. */
+  /** Takes the link from a post-copy that leaves this host; absent where that is tested elsewhere. */
   losePostCopy?: (uuid: string) => Promise<void>;
   /** Ends its guests, and what runs them. */
   stop: () => Promise<void>;
@@ -58,17 +54,6 @@ export function qmpHost(guest: Guest, folder: string): SiteHost {
   };
 }
 
-/** libvirt refuses for as long as no post-copy is under way. */
-async function losePostCopy(virsh: Virsh, uuid: string): Promise<void> {
-  for (const deadline = Date.now() + POST_COPY_MS_MAX; ; await sleep(POLL_MS)) {
-    try {
-      return void (await virsh("domjobabort", uuid, "--postcopy"));
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-    }
-  }
-}
-
 /** `index` tells its ports from those of the other libvirts on this machine. */
 export async function libvirtHost(guest: Guest, folder: string, index: number): Promise<SiteHost> {
   const host = await startLibvirt(path.dirname(folder), path.basename(folder), index);
@@ -89,7 +74,7 @@ export async function libvirtHost(guest: Guest, folder: string, index: number): 
     },
     serialFile: host.serialFile,
     holds: async (uuid) => (await virsh("list", "--uuid")).includes(uuid),
-    losePostCopy: (uuid) => losePostCopy(virsh, uuid),
+    losePostCopy: async (uuid) => void (await virsh("domjobabort", uuid, "--postcopy")),
     stop: host.stop,
   };
 }

@@ -1,13 +1,25 @@
 // The same on two libvirts, whose own handshake decides which side runs.
 import { MIB } from "../../../../worker/model/units.ts";
 import { arrived, type FaultCase } from "../case.ts";
-import { guestOf, onlyRun, outcome, setOut, type Play } from "../play.ts";
+import { guestOf, onlyRun, outcome, setOut, until, type Play } from "../play.ts";
 import { CANCELLED, TAKEN_UP, cancelInMidCopy, restartSourceAgent } from "./deaths.ts";
+
+const RESUMING_MS_MAX = 120_000;
 
 /** Nobody tells the agents of it: they see it and mend it. */
 async function loseLink(play: Play): Promise<string> {
   const guest = guestOf(play.lane, "lv-steady");
   const moving = await setOut(play, [guest], { mechanisms: ["post-copy"] });
+  await until(
+    play,
+    RESUMING_MS_MAX,
+    () => "it does not resume at its destination",
+    async () => {
+      const { state } = await onlyRun(play, moving);
+      if (state === "verifying" || state === "completed") throw new Error("it was through before its link was lost");
+      return state === "resuming" ? true : null;
+    },
+  );
   await moving.from.host.losePostCopy?.(guest.uuid);
   const said = await outcome(play, moving);
   const { migrationId } = await onlyRun(play, moving);

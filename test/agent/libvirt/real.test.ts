@@ -67,7 +67,7 @@ function killChild({ vm }: Stage): void {
 
 describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000, concurrent: true }, () => {
   beforeAll(async () => {
-    pair = await startPair({ memoryMib: 128, work: WORK }, GUESTS);
+    pair = await startPair({ memoryMib: 144, work: WORK }, GUESTS);
   }, 180_000);
   afterAll(() => pair?.stop(), 60_000);
 

@@ -25,8 +25,6 @@ export type SiteHost = {
   serialFile: (uuid: string) => string;
   /** Whether a process here holds the guest, running or not. */
   holds: (uuid: string) => Promise<boolean>;
-  /** Takes the link from a post-copy that leaves this host; absent where that is tested elsewhere. */
-  losePostCopy?: (uuid: string) => Promise<void>;
   /** Ends its guests, and what runs them. */
   stop: () => Promise<void>;
 };
@@ -74,7 +72,6 @@ export async function libvirtHost(guest: Guest, folder: string, index: number): 
     },
     serialFile: host.serialFile,
     holds: async (uuid) => (await virsh("list", "--uuid")).includes(uuid),
-    losePostCopy: async (uuid) => void (await virsh("domjobabort", uuid, "--postcopy")),
     stop: host.stop,
   };
 }

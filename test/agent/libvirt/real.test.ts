@@ -84,7 +84,6 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000, concu
         slowBytesPerSecond: SLOW,
         dirtiedBytes: { min: DIRTIED_BYTES / 4, max: DIRTIED_BYTES * 4 },
         tooMuchMemoryBytes: 1024 * GIB,
-        breakPostCopy: async () => void (await source.host.virsh("domjobabort", vm.uuid, "--postcopy")),
         close,
       };
     },

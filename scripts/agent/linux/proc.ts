@@ -1,4 +1,5 @@
 // Parsers of /proc text, without reading anything: tested on captured files.
+import { PAGE_BYTES } from "../../../worker/model/units.ts";
 
 /** Ticks a second of every clock in /proc: USER_HZ is 100 on each Linux that QEMU runs on, whatever the kernel's HZ. */
 export const TICKS_PER_SECOND = 100;
@@ -58,6 +59,12 @@ export function parseCpuinfo(text: string): { model?: string; features?: string[
     ...(model === undefined || model === "" ? {} : { model: model.slice(0, 128) }),
     ...(features === undefined ? {} : { features: features.slice(0, 512) }),
   };
+}
+
+/** Resident bytes of a process, from `/proc/<pid>/statm`; null if it is not one. */
+export function parseResidentBytes(text: string): number | null {
+  const pages = Number(text.split(" ")[1] ?? Number.NaN);
+  return Number.isFinite(pages) ? pages * PAGE_BYTES : null;
 }
 
 export type Mapping = {

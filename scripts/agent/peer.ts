@@ -8,6 +8,7 @@ import { z } from "zod";
 import { operatorId, vmUuid } from "../../worker/model/wire/common.ts";
 import type { Life } from "./life.ts";
 import { messageOf, type Log } from "./log.ts";
+import { request } from "./request.ts";
 import { answer, readBody } from "./serve.ts";
 
 export const PEER_SIGNATURE = "drover-peer-signature";
@@ -140,21 +141,17 @@ export async function tellPeer(
 ): Promise<PeerReply> {
   const text = JSON.stringify(message);
   return life.hold(async () => {
-    const response = await fetch(`${peerUrl.replace(/\/+$/, "")}${path}`, {
+    const answered = await request(`${peerUrl.replace(/\/+$/, "")}${path}`, {
       method: "POST",
       headers: { "content-type": "application/json", [PEER_SIGNATURE]: signPeer(secret, text) },
       body: text,
-      redirect: "error",
-      signal: AbortSignal.any([
-        life.signal,
-        AbortSignal.timeout(path === "/peer/recover" ? RECOVER_MS_MAX : REQUEST_MS_MAX),
-      ]),
+      signal: life.signal,
+      timeoutMs: path === "/peer/recover" ? RECOVER_MS_MAX : REQUEST_MS_MAX,
     });
-    const answered = await response.text();
-    if (!matches(response.headers.get(PEER_SIGNATURE), signAnswer(secret, text, answered)))
+    if (!matches(answered.headers[PEER_SIGNATURE], signAnswer(secret, text, answered.text)))
       throw new Error(
-        `${path} was answered ${response.status} without a proof: do both hosts have the same peerSecret?`,
+        `${path} was answered ${answered.status} without a proof: do both hosts have the same peerSecret?`,
       );
-    return { status: response.status, body: JSON.parse(answered) as unknown };
+    return { status: answered.status, body: JSON.parse(answered.text) as unknown };
   });
 }

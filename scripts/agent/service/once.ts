@@ -34,7 +34,7 @@ async function tellTelemetry(settings: Settings, driver: Driver, api: Api, life:
   const [at, sample, states] = [Date.now(), await driver.sample(), await driver.vmStates()];
   const batch = buildBatch({ host: settings.hostId, batch: randomUUID() }, [{ at, sample }], {}, states);
   const body = gzipSync(JSON.stringify(batch));
-  const { refusedCount, refused, commands } = await api.telemetry(new Uint8Array(body));
+  const { refusedCount, refused, commands } = await api.telemetry(body);
   const [host, vms] = [Object.keys(sample.host).length, Object.keys(sample.vms).length];
   say(
     `telemetry: batch ${batch.batch} of ${countValues(sample)} samples, ${host} of the host and the rest of ${vms} VMs, ${body.length} bytes gzipped; taken, ${refusedCount} samples refused`,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Settings } from "../../config.ts";
 import { messageOf } from "../../log.ts";
+import { request } from "../../request.ts";
 import { fail, ok, warn, type Finding } from "./finding.ts";
 
 const REQUEST_MS_MAX = 10_000;
@@ -17,16 +18,14 @@ const problem = z.object({ title: z.string(), detail: z.string(), advice: z.stri
 type Answer = { status: number; body: unknown };
 
 async function get(settings: Settings, path: string, headers: Record<string, string> = {}): Promise<Answer> {
-  const response = await fetch(`${settings.url.replace(/\/+$/, "")}${path}`, {
+  const { status, text } = await request(`${settings.url.replace(/\/+$/, "")}${path}`, {
     headers,
-    redirect: "error",
-    signal: AbortSignal.timeout(REQUEST_MS_MAX),
+    timeoutMs: REQUEST_MS_MAX,
   });
-  const text = await response.text();
   try {
-    return { status: response.status, body: JSON.parse(text) };
+    return { status, body: JSON.parse(text) };
   } catch {
-    return { status: response.status, body: text.slice(0, 100) };
+    return { status, body: text.slice(0, 100) };
   }
 }
 

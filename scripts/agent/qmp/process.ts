@@ -11,6 +11,8 @@ import type { Descriptor } from "./descriptor.ts";
 /** A pid alone may be given to another process; with its start time it cannot be mistaken. */
 export type ProcessId = { pid: number; startTicks: number };
 
+/** For reports: one list serves all VMs that are asked about together. */
+export const LIST_MS = 1000;
 const DEATH_POLL_MS = 5;
 const LOG_TAIL = 1000;
 
@@ -21,18 +23,31 @@ function identify(pid: number, commandLine: string): ProcessId | null {
   return parsed === null ? null : { pid, startTicks: parsed.startTicks };
 }
 
-/** The VM's process, or null when there is none on this machine. */
-export async function findProcess(of: Pick<Descriptor, "argv" | "pidFile">): Promise<ProcessId | null> {
+/** Command lines of all processes of this machine. */
+async function listProcesses(): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const name of await readdir("/proc"))
+    if (/^\d+$/.test(name)) found.set(readTextSync(`/proc/${name}/cmdline`) ?? "", Number(name));
+  return found;
+}
+
+let listed: { atMs: number; processes: Promise<Map<string, number>> } | null = null;
+
+/**
+ * The VM's process, or null when there is none on this machine. `listMs`: how old a list of all processes may be, where the pid
+ * file does not help; above 0 a process that has just been started may be missed, so that nothing may be decided on it.
+ */
+export async function findProcess(of: Pick<Descriptor, "argv" | "pidFile">, listMs = 0): Promise<ProcessId | null> {
   const commandLine = `${of.argv.join("\0")}\0`;
   const pid = Number(readTextSync(of.pidFile)?.trim());
   const known = Number.isInteger(pid) && pid > 0 ? identify(pid, commandLine) : null;
   if (known !== null) return known;
   // QEMU writes its pid file a little after it started, and a crash between the two must not hide it.
-  for (const name of await readdir("/proc")) {
-    const found = /^\d+$/.test(name) ? identify(Number(name), commandLine) : null;
-    if (found !== null) return found;
-  }
-  return null;
+  const nowMs = performance.now();
+  if (listed === null || listMs === 0 || nowMs - listed.atMs > listMs)
+    listed = { atMs: nowMs, processes: listProcesses() };
+  const found = (await listed.processes).get(commandLine);
+  return found === undefined ? null : identify(found, commandLine);
 }
 
 export async function isAlive(id: ProcessId): Promise<boolean> {

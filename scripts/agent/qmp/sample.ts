@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { DirtyCurveReport } from "../../../worker/model/wire/telemetry.ts";
 import { DriverError, type DriverSample } from "../driver.ts";
 import { estimateNonzeroBytes } from "../linux/memory.ts";
+import { createMutex } from "../life.ts";
 import { createHeld } from "../linux/held.ts";
 import { TICKS_PER_SECOND, findGuestMapping, parseResidentBytes, parseStat, type Mapping } from "../linux/proc.ts";
 import { createDirtyRates, createRates, present, sampleMachine, sumOf, type Figures } from "../linux/sample.ts";
@@ -10,7 +11,7 @@ import { readTextSync } from "../linux/text.ts";
 import { blockStatsAnswer, cpusAnswer, statusAnswer } from "./answers.ts";
 import type { QmpSettings } from "./config.ts";
 import { isUndisturbed } from "./dirty.ts";
-import type { ProcessId } from "./process.ts";
+import { LIST_MS, type ProcessId } from "./process.ts";
 import { neverRan, type Vm } from "./vm.ts";
 
 export type Sampler = {
@@ -76,6 +77,8 @@ function createLooks(settings: QmpSettings) {
   const memories = createHeld<Memory>(Number.POSITIVE_INFINITY);
   const nonzero = createHeld<number>(READ_AT_ONCE);
   const all = [threads, memories, nonzero];
+  // The answers are long.
+  const oneByOne = createMutex();
   return {
     begin: (nowMs: number) => all.forEach((held) => held.begin(nowMs)),
     forget: (uuid: string) => all.forEach((held) => held.forget(uuid)),
@@ -89,7 +92,7 @@ function createLooks(settings: QmpSettings) {
     },
     memory: async (vm: Vm, id: ProcessId, nowMs: number): Promise<Figures> => {
       const key = `${vm.uuid} ${id.startTicks}`;
-      const memory = await memories.of(key, nowMs, () => lookAtMemory(vm, id));
+      const memory = await memories.of(key, nowMs, () => oneByOne(() => lookAtMemory(vm, id)));
       if (memory === null) return {};
       const read = async () => ((await isUndisturbed(vm)) ? estimateNonzeroBytes(id.pid, memory.mapping, nowMs) : null);
       return present({
@@ -107,7 +110,7 @@ export function createSampler(settings: QmpSettings, root = "/"): Sampler {
   const looks = createLooks(settings);
 
   const sampleVm = async (vm: Vm): Promise<Figures> => {
-    const id = await vm.process();
+    const id = await vm.process(LIST_MS);
     if (id === null || neverRan(vm.descriptor())) return {};
     const { status } = await vm.query(statusAnswer, "query-status");
     if (status !== "running" && status !== "paused") return {};

@@ -109,8 +109,9 @@ export function readConfig(file: string, env: Environment): Settings {
   try {
     content = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ConfigError(`${file} cannot be read as JSON: ${why}`, { cause: error });
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (isMissing) throw new ConfigError(`there is no ${file}: write it, or name another with --config`);
+    throw new ConfigError(`${file} cannot be read as JSON`, { cause: error });
   }
   if (!isObject(content)) throw new ConfigError(`${file} must hold a JSON object`);
   let merged = content;

@@ -44,18 +44,13 @@ export type Presence = {
 };
 
 export function createPresence(parts: PresenceParts): Presence {
-  const { settings, life, log, driver, now } = parts;
+  const { settings, life, log } = parts;
   const inventory = createInventory(parts);
+  const { ask, recent } = createStates(parts);
   let busy = false;
   let again = false;
   let last: Beat = { takenAt: null, error: null };
-  let known: { states: States; atMs: number } | null = null;
 
-  const ask = async (): Promise<States> => {
-    const states = await driver.vmStates();
-    known = { states, atMs: now() };
-    return states;
-  };
   const say = async (whole: boolean): Promise<void> => {
     // The inventory goes out also where this fails: the host is known then, though it is not heard.
     const states = await ask().catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
@@ -94,8 +89,24 @@ export function createPresence(parts: PresenceParts): Presence {
       }),
     refresh: () => life.spawn("heartbeat", () => once(true)),
     last: () => last,
-    recentStates: async () =>
-      known !== null && Math.abs(now() - known.atMs) <= settings.heartbeatMs ? known.states : ask(),
+    recentStates: recent,
+  };
+}
+
+/** `recent`: what was answered last, where that is no longer ago than a heartbeat. */
+function createStates({ driver, settings, now }: PresenceParts): {
+  ask: () => Promise<States>;
+  recent: () => Promise<States>;
+} {
+  let known: { states: States; atMs: number } | null = null;
+  const ask = async (): Promise<States> => {
+    const states = await driver.vmStates();
+    known = { states, atMs: now() };
+    return states;
+  };
+  return {
+    ask,
+    recent: async () => (known !== null && Math.abs(now() - known.atMs) <= settings.heartbeatMs ? known.states : ask()),
   };
 }
 

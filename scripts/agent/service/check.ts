@@ -43,7 +43,10 @@ function configFindings(file: string, env: Environment): { findings: Finding[]; 
     return { findings: [read, ...warnings], settings };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { findings: [fail(about, error.message, `correct ${file}; docs/agent.md has every field`)], settings: null };
+    return {
+      findings: [fail(about, messageOf(error), `correct ${file}; docs/agent.md has every field`)],
+      settings: null,
+    };
   }
 }
 

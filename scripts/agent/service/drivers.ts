@@ -21,10 +21,7 @@ export async function openDriver({ driver }: Settings): Promise<Driver> {
   try {
     return await drivers[driver.name](driver);
   } catch (error) {
-    if (error instanceof z.ZodError)
-      throw new ConfigError(`the settings of driver ${driver.name} are wrong: ${describeIssues(error)}`, {
-        cause: error,
-      });
-    throw error;
+    if (!(error instanceof z.ZodError)) throw error;
+    throw new ConfigError(`the settings of driver ${driver.name} are wrong: ${describeIssues(error)}`);
   }
 }

@@ -8,7 +8,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { bundleAgent } from "./agent-bundle.ts";
 import type { AgentConfig } from "./agent/config.ts";
-import { NODE_FLAGS } from "./agent/service/flags.ts";
+import { NODE_ENVIRONMENT, NODE_FLAGS } from "./agent/service/flags.ts";
 import { HOST_ID, qemuGuests, simulatedGuests, type Guests } from "./bench/agent/guests.ts";
 import { usageOf, type Usage } from "./bench/agent/usage.ts";
 import { printTable, report } from "./bench/report.ts";
@@ -87,6 +87,7 @@ function startAgent(folder: string, configFile: string, ends: Ends): { child: Ch
   const agentFile = path.join(folder, "drover-agent.js");
   const child = spawn(process.execPath, [...NODE_FLAGS, agentFile, "run", "--config", configFile], {
     stdio: ["ignore", log, log],
+    env: { ...process.env, ...Object.fromEntries(NODE_ENVIRONMENT.map((setting) => setting.split("="))) },
   });
   closeSync(log);
   ends.push(async () => {
@@ -114,9 +115,13 @@ async function measure(child: ChildProcess, lastWords: () => string): Promise<[U
   return [first, last, rssBytesMax, (performance.now() - beganAt) / 1000];
 }
 
-async function run(name: string): Promise<void> {
+async function endAll(ends: Ends): Promise<void> {
+  for (const end of ends.splice(0).toReversed()) await end();
+}
+
+async function run(name: string, ends: Ends): Promise<void> {
   const folder = mkdtempSync(path.join(tmpdir(), "drover-bench-"));
-  const ends: Ends = [() => rmSync(folder, { recursive: true, force: true })];
+  ends.push(() => rmSync(folder, { recursive: true, force: true }));
   try {
     console.error(`… ${vms} VMs, driver ${name}`);
     const guests = (await DRIVERS[name]?.(folder, vms)) ?? null;
@@ -127,6 +132,8 @@ async function run(name: string): Promise<void> {
     const bundleBytes = await bundleAgent(path.join(folder, "drover-agent.js"));
     const { child, lastWords } = startAgent(folder, configFile, ends);
     const [first, last, rssBytesMax, took] = await measure(child, lastWords);
+    const running = await guests.running();
+    if (running < vms) throw new Error(`only ${running} of ${vms} VMs run`);
     const figure = (metric: string, value: number, unit: string) =>
       report({ bench: "agent", case: `agent-${vms}-vms`, driver: name, metric, value, unit });
     figure("cpuRatio", (last.cpuSeconds - first.cpuSeconds) / took, "ratio");
@@ -136,10 +143,13 @@ async function run(name: string): Promise<void> {
     figure("bundleBytes", bundleBytes, "bytes");
     if (/"level":"(warn|error)"/.test(lastWords())) console.error(lastWords());
   } finally {
-    for (const end of ends.toReversed()) await end();
+    await endAll(ends);
   }
 }
 
-for (const name of wanted) await run(name);
+const ends: Ends = [];
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void endAll(ends).finally(() => process.exit(1)));
+for (const name of wanted) await run(name, ends);
 printTable();
 process.exit();

@@ -6,7 +6,9 @@ import { promisify } from "node:util";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { AgentConfig } from "../../agent/config.ts";
 import { qmpConfig, type QmpConfig } from "../../agent/qmp/config.ts";
+import { listDescriptors } from "../../agent/qmp/descriptor.ts";
 import { launch } from "../../agent/qmp/machine.ts";
+import { findProcess } from "../../agent/qmp/process.ts";
 import { serveWorld } from "../../agent/simulated/daemon.ts";
 import { createWorld } from "../../agent/simulated/world.ts";
 import { endGuests } from "../../lab/machine.ts";
@@ -18,8 +20,8 @@ const MACHINE = "pc-i440fx-7.2";
 const VCPUS = 2;
 const SEED = 1;
 
-/** The `driver` of the agent's configuration; `end` ends the VMs. */
-export type Guests = { driver: AgentConfig["driver"]; end: () => Promise<void> };
+/** The `driver` of the agent's configuration; how many VMs run; `end` ends them. */
+export type Guests = { driver: AgentConfig["driver"]; running: () => Promise<number>; end: () => Promise<void> };
 
 const uuidOf = (index: number): string => `be000000-0000-4000-8000-${String(index).padStart(12, "0")}`;
 
@@ -39,7 +41,12 @@ export async function qemuGuests(folder: string, count: number): Promise<Guests 
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   writeHaltingFirmware(firmware);
   const board = ["-accel", "tcg,tb-size=1", "-cpu", "qemu64", "-nodefaults", "-display", "none", "-bios", firmware];
-  const drive = ["-blockdev", "null-co,node-name=disk,size=1G,read-only=on", "-device", "virtio-blk-pci,drive=disk"];
+  const drive = [
+    "-blockdev",
+    "driver=null-co,node-name=disk,size=1073741824,read-only=on",
+    "-device",
+    "virtio-blk-pci,drive=disk",
+  ];
   const driver: QmpConfig = {
     name: "qmp",
     directory,
@@ -62,7 +69,11 @@ export async function qemuGuests(folder: string, count: number): Promise<Guests 
     await end();
     throw error;
   }
-  return { driver, end };
+  const running = async (): Promise<number> => {
+    const processes = await Promise.all(listDescriptors(directory).map((each) => findProcess(each)));
+    return processes.filter((id) => id !== null).length;
+  };
+  return { driver, running, end };
 }
 
 export async function simulatedGuests(folder: string, count: number): Promise<Guests> {
@@ -80,5 +91,5 @@ export async function simulatedGuests(folder: string, count: number): Promise<Gu
   });
   const socket = path.join(folder, "world.sock");
   const served = await serveWorld(world, socket);
-  return { driver: { name: "simulated", host: HOST_ID, socket }, end: served.close };
+  return { driver: { name: "simulated", host: HOST_ID, socket }, running: async () => count, end: served.close };
 }

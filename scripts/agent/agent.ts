@@ -8,7 +8,7 @@ import { createApi } from "./api.ts";
 import { createChannel, type Channel } from "./channel.ts";
 import { createCollector, type Collector } from "./collect.ts";
 import { createCommands, type Handled } from "./commands.ts";
-import { parseConfig, type AgentConfig, type Settings } from "./config.ts";
+import { parseConfig, secretsOf, type AgentConfig, type Settings } from "./config.ts";
 import { createDestination, type Destination } from "./destination.ts";
 import type { Driver } from "./driver.ts";
 import { publicKeyOf } from "./envelope.ts";
@@ -189,7 +189,7 @@ function begin(core: Core, settings: Settings, peerUrl: string): void {
 export async function startAgent(config: AgentConfig, driver: Driver, hooks: AgentHooks = {}): Promise<Agent> {
   const settings = parseConfig(config);
   const write = hooks.log ?? ((line: string) => void process.stderr.write(`${line}\n`));
-  const log = createLog(write, [settings.token, settings.peerSecret], settings.log);
+  const log = createLog(write, secretsOf(settings), settings.log);
   ensureFolder(settings.stateDir);
   const lock = lockFolder(settings.stateDir);
   const life = createLife(log);
@@ -213,6 +213,7 @@ export async function startAgent(config: AgentConfig, driver: Driver, hooks: Age
       peerUrl,
       webhookUrl: webhook?.url ?? null,
       stop: async () => {
+        log("info", "the agent stops");
         await life.stop(STOP_MS_MAX);
         await lastWords(core);
         die();

@@ -122,6 +122,9 @@ export function readConfig(file: string, env: Environment): Settings {
   return parseConfig(merged);
 }
 
+/** What must reach no log. */
+export const secretsOf = ({ token, peerSecret }: Settings): string[] => [token, peerSecret];
+
 /** What works but should not be so, each with what to do. */
 export function configWarnings(file: string, settings: Settings, env: Environment): string[] {
   const warnings: string[] = [];

@@ -1,6 +1,6 @@
 // The agent's command line. What only one command needs is loaded with it.
-import { ConfigError, configWarnings, readConfig, type Settings } from "./config.ts";
-import { messageOf } from "./log.ts";
+import { ConfigError, configWarnings, readConfig, secretsOf, type Settings } from "./config.ts";
+import { createLog, messageOf } from "./log.ts";
 import { readCommandLine, type CommandLine } from "./service/command-line.ts";
 import { openDriver } from "./service/drivers.ts";
 
@@ -18,7 +18,9 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 const verbs: Record<Asked["verb"], (asked: Asked) => Promise<number>> = {
   run: async ({ configFile }) => {
-    const settings = read(configFile);
+    const settings = readConfig(configFile, process.env);
+    const log = createLog((line) => process.stderr.write(`${line}\n`), secretsOf(settings), settings.log);
+    for (const warning of configWarnings(configFile, settings, process.env)) log("warn", warning);
     const driver = await openDriver(settings);
     const { startAgent } = await import("./agent.ts");
     const agent = await startAgent(settings, driver);

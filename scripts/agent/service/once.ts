@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { hostInventory } from "../../../worker/model/wire/inventory.ts";
 import { createApi, type Api } from "../api.ts";
 import { buildBatch, countValues } from "../collect.ts";
-import type { Settings } from "../config.ts";
+import { secretsOf, type Settings } from "../config.ts";
 import type { Driver } from "../driver.ts";
 import { ensureFolder } from "../files.ts";
 import { createLife, type Life } from "../life.ts";
@@ -50,11 +50,7 @@ async function tellTelemetry(settings: Settings, driver: Driver, api: Api, life:
 export async function once(settings: Settings, driver: Driver, say: Say): Promise<number> {
   ensureFolder(settings.stateDir);
   const lock = lockFolder(settings.stateDir);
-  const log = createLog(
-    (line) => process.stderr.write(`${line}\n`),
-    [settings.token, settings.peerSecret],
-    settings.log,
-  );
+  const log = createLog((line) => process.stderr.write(`${line}\n`), secretsOf(settings), settings.log);
   const life = createLife(log);
   const api = createApi(settings, life);
   try {

@@ -55,7 +55,12 @@ export function figuresOf(stats: Stats, rate: Rate): Figures {
 }
 
 /** Of a guest that runs and that nothing moves: reading memory that is missing would wait for it to arrive. */
-async function nonzeroBytes({ virsh }: Libvirt, uuid: string, stats: Stats, nowMs: number): Promise<number | null> {
+async function nonzeroBytes(
+  { looks: { virsh } }: Libvirt,
+  uuid: string,
+  stats: Stats,
+  nowMs: number,
+): Promise<number | null> {
   const { job } = await lookAt(virsh, uuid);
   if (job === "arriving" || isJobActive(job)) return null;
   const [pid, memoryKib] = [await findQemu(uuid), numberOf(stats, "balloon.maximum")];
@@ -74,7 +79,10 @@ export type Sampler = {
 
 /** `root`: where the machine's `/sys` and its arrays are. */
 export function createSampler(libvirt: Libvirt, root = "/"): Sampler {
-  const { virsh, settings } = libvirt;
+  const {
+    looks: { virsh },
+    settings,
+  } = libvirt;
   const rates = createRates();
   const curves = createDirtyRates();
   const held = createHeld<number>(READ_AT_ONCE);

@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { bundleAgent } from "./agent-bundle.ts";
 import type { AgentConfig } from "./agent/config.ts";
 import { NODE_ENVIRONMENT, NODE_FLAGS } from "./agent/service/flags.ts";
-import { HOST_ID, qemuGuests, simulatedGuests, type Guests } from "./bench/agent/guests.ts";
+import { HOST_ID, libvirtGuests, qemuGuests, simulatedGuests, type Guests } from "./bench/agent/guests.ts";
 import { usageOf, type Usage } from "./bench/agent/usage.ts";
 import { printTable, report } from "./bench/report.ts";
 import { createApi } from "./demo/api.ts";
@@ -21,13 +21,15 @@ The bundled agent as a process of its own, started as the unit of \`drover-agent
 configuration, against a real Drover on this machine. Its CPU (children included) and memory are those of /proc/PID, from its
 second minute on: start-up is left out.
 
-  --driver NAME   qmp (50 real QEMU processes, their processors halted) or simulated; may be given several times (both)
+  --driver NAME   qmp (real QEMU processes, their processors halted), libvirt (the same under a libvirt of their own; needs root)
+                  or simulated; may be given several times (all)
   --vms N         50
   --seconds N     how long to measure, 60 or more (120)
   --help          this text`;
 
 const DRIVERS: Record<string, (folder: string, count: number) => Promise<Guests | null>> = {
   qmp: qemuGuests,
+  libvirt: libvirtGuests,
   simulated: simulatedGuests,
 };
 /** Until the first batch is sent and the first dirty curves are measured. */
@@ -125,7 +127,8 @@ async function run(name: string, ends: Ends): Promise<void> {
   try {
     console.error(`… ${vms} VMs, driver ${name}`);
     const guests = (await DRIVERS[name]?.(folder, vms)) ?? null;
-    if (guests === null) return console.error(`skipped: driver ${name} needs qemu-system-x86_64, which is not here`);
+    if (guests === null)
+      return console.error(`skipped: what runs the VMs of driver ${name} is not here, or needs root`);
     ends.push(guests.end);
     const configFile = await prepare(folder, guests.driver, ends);
     mkdirSync(path.join(folder, "state"));

@@ -1,16 +1,19 @@
-// Fifty VMs for an agent to look after: real QEMU processes whose processors are halted, or guests of the simulated hypervisor.
+// Fifty VMs for an agent to look after: real QEMU processes whose processors are halted, alone or under a libvirt of their own, or
+// guests of the simulated hypervisor.
 import { execFile } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { AgentConfig } from "../../agent/config.ts";
+import { listDomains } from "../../agent/libvirt/domains.ts";
 import { qmpConfig, type QmpConfig } from "../../agent/qmp/config.ts";
 import { listDescriptors } from "../../agent/qmp/descriptor.ts";
 import { launch } from "../../agent/qmp/machine.ts";
 import { findProcess } from "../../agent/qmp/process.ts";
 import { serveWorld } from "../../agent/simulated/daemon.ts";
 import { createWorld } from "../../agent/simulated/world.ts";
+import { startLibvirt, whyNoLibvirt } from "../../lab/libvirt.ts";
 import { endGuests } from "../../lab/machine.ts";
 
 export const HOST_ID = "bench-01";
@@ -18,6 +21,8 @@ export const HOST_ID = "bench-01";
 const BINARY = "qemu-system-x86_64";
 const MACHINE = "pc-i440fx-7.2";
 const VCPUS = 2;
+/** From 128 MiB on dirty curves are measured. */
+const MEMORY_BYTES = 256 * MIB;
 const SEED = 1;
 
 /** The `driver` of the agent's configuration; how many VMs run; `end` ends them. */
@@ -31,6 +36,38 @@ function writeHaltingFirmware(file: string): void {
   // At the reset vector: hlt; jmp to it again.
   rom.set([0xf4, 0xeb, 0xfd], 0xfff0);
   writeFileSync(file, rom);
+}
+
+const domainXml = (index: number, firmware: string): string =>
+  `<domain type='qemu'>
+  <name>guest-${index}</name>
+  <uuid>${uuidOf(index)}</uuid>
+  <memory unit='MiB'>${MEMORY_BYTES / MIB}</memory>
+  <vcpu>${VCPUS}</vcpu>
+  <os><type arch='x86_64' machine='${MACHINE}'>hvm</type><loader type='rom'>${firmware}</loader></os>
+  <features><tcg><tb-cache unit='MiB'>1</tb-cache></tcg></features>
+  <cpu mode='custom' match='exact' check='none'><model>qemu64</model></cpu>
+</domain>
+`;
+
+/** Null when no libvirt can run here. */
+export async function libvirtGuests(folder: string, count: number): Promise<Guests | null> {
+  if (whyNoLibvirt() !== null) return null;
+  const firmware = path.join(folder, "halt.rom");
+  writeHaltingFirmware(firmware);
+  const host = await startLibvirt(folder, "bench", 0);
+  try {
+    for (let index = 0; index < count; index++) {
+      const file = path.join(folder, "domain.xml");
+      writeFileSync(file, domainXml(index, firmware));
+      await host.virsh("create", file);
+    }
+  } catch (error) {
+    await host.stop();
+    throw error;
+  }
+  const running = async (): Promise<number> => (await listDomains(host.virsh)).length;
+  return { driver: { ...host.config, scope: "machine" }, running, end: host.stop };
 }
 
 /** Null when there is no QEMU here. */
@@ -62,7 +99,7 @@ export async function qemuGuests(folder: string, count: number): Promise<Guests 
         uuid: uuidOf(index),
         name: `guest-${index}`,
         vcpus: VCPUS,
-        memoryBytes: 256 * MIB,
+        memoryBytes: MEMORY_BYTES,
         machineType: MACHINE,
       });
   } catch (error) {

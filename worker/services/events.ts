@@ -3,7 +3,7 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { isEnded, signalOf } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
-import type { MigrationRun } from "../model/run.ts";
+import { type MigrationRun, continuityOf } from "../model/run.ts";
 import type { CommandEnvelope } from "../model/wire/command.ts";
 import type { MigrationEvent } from "../model/wire/event.ts";
 import { pendingEnvelopes } from "./commands.ts";
@@ -75,6 +75,8 @@ async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEven
       event.hostId,
       event.type === "refused" ? "refused" : "acknowledged",
     );
+  const continuity = continuityOf(event);
+  if (continuity !== null) await deps.store.migrations.addContinuity(migrationId, continuity);
   const present = state ?? (await readRun(deps, migrationId)).state;
   const verdict =
     state === null ? `noted: ${event.type} of the ${sender} moves nothing in ${present}` : `applied: ${state}`;
@@ -97,10 +99,8 @@ function extraOf(event: Exclude<MigrationEvent, { type: "progress" }>, now: numb
     case "cancelled":
     case "refused":
       return { ...heard, failure: { reason: event.reason, detail: event.detail, hostId: event.hostId } };
-    case "accepted":
-    case "steered":
-    case "paused":
-    case "resumed":
+    // The others are kept, and say nothing more of the run than that it lives.
+    default:
       return heard;
   }
 }

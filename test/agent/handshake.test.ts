@@ -63,7 +63,7 @@ test("a VM that runs before its source's agent knows has arrived, and is no fail
   await eventually(() =>
     expect(last("hv-a")).toMatchObject({ type: "completed", outcome: { transferredBytes: 12_345 } }),
   );
-  expect(told("hv-b")).toEqual(["prepared", "switched"]);
+  await eventually(() => expect(told("hv-b")).toEqual(["prepared", "switched", "announced"]));
 });
 
 test("a stop that nobody saw leaves the blackout unknown, never zero", async () => {

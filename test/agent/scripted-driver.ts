@@ -85,7 +85,10 @@ export function createScript(vms: VmInventory[]): Script {
         script.curves.push(uuid);
         return { at: Date.now(), method: "simulated", points: [[1000, 4096]] };
       },
-      preflight: async () => (await script.on.preflight?.(), { ok: true }),
+      preflight: async () => (
+        await script.on.preflight?.(),
+        [{ check: "memory", ok: true, detail: "there is enough" }]
+      ),
       prepareIncoming: async ({ vm }) => {
         await step("prepareIncoming", vm.uuid);
         script.incoming = { state: "listening" };
@@ -97,6 +100,7 @@ export function createScript(vms: VmInventory[]): Script {
         script.incoming = { state: "running" };
         return { resumedAtMs: Date.now() };
       },
+      announce: async () => (await script.on.announce?.(), "sent"),
       abandonIncoming: async (uuid) => {
         await step("abandonIncoming", uuid);
         script.incoming = { state: "gone" };

@@ -61,41 +61,46 @@ async function ask({ check, address: where, port }: AddressCheck, timeoutMs: num
   });
 }
 
-/** Asks until it answers or its time is over. */
-async function look(
-  { life }: Parts,
-  check: AddressCheck,
-): Promise<{ answered: boolean; elapsedMs: number; detail: string }> {
+type Seen = { answered: boolean; elapsedMs: number; detail: string };
+
+/** Asks until it answers or its time is over; null: the agent is being stopped first. */
+async function look({ life }: Parts, check: AddressCheck): Promise<Seen | null> {
   const beganAt = performance.now();
   for (let attempt = 1; ; attempt++) {
     const leftMs = check.withinMs - (performance.now() - beganAt);
     const why = await ask(check, Math.max(100, Math.min(ATTEMPT_MS, leftMs)));
     const elapsedMs = performance.now() - beganAt;
     if (why === null) return { answered: true, elapsedMs, detail: `answered at attempt ${attempt}` };
-    if (elapsedMs + RETRY_MS >= check.withinMs || life.isStopping())
+    if (life.isStopping()) return null;
+    if (elapsedMs + RETRY_MS >= check.withinMs)
       return { answered: false, elapsedMs, detail: `${why}, in ${attempt} attempts` };
     await life.sleep(RETRY_MS);
   }
 }
 
-/** Looks at every address that is configured for a VM which has left this host. */
-export async function checkAddresses(parts: Parts, { command }: SourceRun): Promise<void> {
-  const { settings, outbox, log } = parts;
-  const { migrationId, fencingToken, vm } = command;
-  const wanted = settings.addressChecks.filter((check) => selects(check, vm));
-  await Promise.all(
+/** Looks at every address that is configured for a VM which has left this host. False: the agent is being stopped first. */
+export async function checkAddresses(parts: Parts, { command }: SourceRun): Promise<boolean> {
+  const wanted = parts.settings.addressChecks.filter((check) => selects(check, command.vm));
+  const looks = await Promise.all(
     wanted.map(async (check) => {
-      const name = nameOf(check);
       const seen = await look(parts, check);
-      outbox.add(migrationId, { type: "address-checked", fencingToken, name, ...seen });
-      const trouble = `${vm.name} does not answer after its move; it runs at its destination all the same`;
-      log(seen.answered ? "info" : "warn", seen.answered ? "a moved VM answers" : trouble, {
-        migrationId,
-        name,
-        ...seen,
-      });
+      if (seen !== null) tell(parts, command, nameOf(check), seen);
+      return seen !== null;
     }),
   );
+  return looks.every((isDone) => isDone);
+}
+
+function tell(
+  { outbox, log }: Parts,
+  { migrationId, fencingToken, vm }: SourceRun["command"],
+  name: string,
+  seen: Seen,
+) {
+  outbox.add(migrationId, { type: "address-checked", fencingToken, name, ...seen });
+  if (seen.answered) return log("info", "a moved VM answers", { migrationId, name, ...seen });
+  const trouble = `${vm.name} does not answer after its move; it runs at its destination all the same`;
+  return log("warn", trouble, { migrationId, name, ...seen });
 }
 
 /** Has the VM's new place announced, so that switches send its frames here. */

@@ -134,7 +134,12 @@ async function vmHere({ driver }: Parts, { command: { vm } }: Run): Promise<VmIn
 export async function runBefore(parts: Parts, run: SourceRun): Promise<string | null> {
   const all = parts.settings.hooks;
   if (all.length === 0) return null;
-  const vm = await vmHere(parts, run);
+  let vm: VmInventory;
+  try {
+    vm = await vmHere(parts, run);
+  } catch (error) {
+    return `whether hooks are to be run is not known, for the hypervisor does not answer: ${messageOf(error)}`;
+  }
   const until = performance.now() + BEFORE_MS_MAX;
   const begun: string[] = [];
   for (const each of all.filter((one) => selects(one, vm))) {
@@ -169,11 +174,14 @@ function tellNotRun({ outbox, log }: Parts, { command: { migrationId, fencingTok
   log("warn", `hook ${name} after the move ${detail}`, { migrationId });
 }
 
-/** Runs what is to be run once the VM has arrived here. */
+/** Runs what is to be run once the VM has arrived here; also late, as long as it is here. */
 export async function runAfterArrival(parts: Parts, run: Run): Promise<void> {
   const all = parts.settings.hooks.filter(({ after }) => after !== undefined);
   if (all.length === 0) return;
   const vm = await vmHere(parts, run);
+  const states = await parts.driver.vmStates().catch(() => null);
+  const isGone = states !== null && states[vm.uuid] === undefined;
   for (const each of all.filter((one) => selects(one, vm)))
-    await runOne(parts, run, each, { when: "after", outcome: "completed", timeoutMs: each.timeoutMs });
+    if (isGone) tellNotRun(parts, run, each.name);
+    else await runOne(parts, run, each, { when: "after", outcome: "completed", timeoutMs: each.timeoutMs });
 }

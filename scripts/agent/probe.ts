@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { request as httpRequest, type ClientRequest } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
+import type { z } from "zod";
 import type { MeasuredLink, ProbeQuestion } from "../../worker/model/wire/question.ts";
 import { messageOf } from "./log.ts";
 import type { Parts } from "./parts.ts";
@@ -24,6 +25,8 @@ const CONNECTS = 5;
 const CONNECT_MS_MAX = 1000;
 const PIECE_BYTES = 65_536;
 const ANSWER_MS_MAX = 5000;
+
+type Echo = z.infer<typeof echoAnswer>;
 
 /** Why a link is not measured. */
 export class ProbeRefusal extends Error {
@@ -73,9 +76,10 @@ const median = (values: readonly number[]): number | undefined =>
 
 async function measure(parts: Parts, question: ProbeQuestion): Promise<MeasuredLink> {
   const { peerUrl } = question;
-  const url = new URL(peerUrl);
-  const echoes = await echoesFrom(parts, peerUrl).catch(() => []);
-  const rttMs = median(echoes) ?? median(await connectsTo(url));
+  // Whoever cannot prove that he is of this cluster is sent nothing else.
+  const { port, token } = await openEcho(parts, peerUrl);
+  const echoes = await echoesFrom(parts, peerUrl, { port, token }).catch(() => []);
+  const rttMs = median(echoes) ?? median(await connectsTo(new URL(peerUrl)));
   if (rttMs === undefined) throw new ProbeRefusal("unreachable", `${peerUrl} cannot be reached from this host`);
   const { bytes, elapsedMs } = await stream(parts, question);
   if (bytes === 0 || elapsedMs <= 0)
@@ -91,11 +95,19 @@ async function measure(parts: Parts, question: ProbeQuestion): Promise<MeasuredL
   };
 }
 
-/** Round trips, ms, of the datagrams that came back. */
-async function echoesFrom(parts: Parts, peerUrl: string): Promise<number[]> {
+async function openEcho(parts: Parts, peerUrl: string): Promise<Echo> {
   const { life, settings } = parts;
-  const { body } = await tellPeer(life, settings.peerSecret, peerUrl, "/peer/echo", newMessage(parts));
-  const { port, token } = echoAnswer.parse(body);
+  const told = await tellPeer(life, settings.peerSecret, peerUrl, "/peer/echo", newMessage(parts)).catch(
+    (error: unknown) => {
+      throw new ProbeRefusal("unreachable", `${peerUrl}: ${messageOf(error)}`);
+    },
+  );
+  if (told.status !== 200) throw new ProbeRefusal("refused", detailOf(told.body));
+  return echoAnswer.parse(told.body);
+}
+
+/** Round trips, ms, of the datagrams that came back. */
+async function echoesFrom({ life }: Parts, peerUrl: string, { port, token }: Echo): Promise<number[]> {
   const { address, family } = await lookup(new URL(peerUrl).hostname.replace(/^\[|\]$/g, ""));
   const socket = createSocket(family === 6 ? "udp6" : "udp4");
   const sentAt = new Map<number, number>();

@@ -96,8 +96,7 @@ async function aroundEnd(parts: Parts, run: SourceRun): Promise<void> {
   if (endedAt === undefined) return;
   await runAfterAtSource(parts, run);
   if (ending !== "completed" || checked) return;
-  await checkAddresses(parts, run);
-  parts.runs.update<SourceRun>(run, { checked: true });
+  if (await checkAddresses(parts, run)) parts.runs.update<SourceRun>(run, { checked: true });
 }
 
 const present = ({ runs }: Parts, run: SourceRun): SourceRun => presentSource(runs, run);

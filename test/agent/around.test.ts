@@ -34,7 +34,12 @@ function script(name: string, body: string): string {
   return file;
 }
 const noted = (): string[] =>
-  existsSync(path.join(folder, "notes")) ? readFileSync(path.join(folder, "notes"), "utf8").trim().split("\n") : [];
+  existsSync(path.join(folder, "notes"))
+    ? readFileSync(path.join(folder, "notes"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => line.trim())
+    : [];
 const noting = (name: string, more = "") =>
   script(
     name,
@@ -77,7 +82,7 @@ describe("hooks", () => {
     const { source } = await setOut({ hooks });
     await arrive(source);
     await eventually(() => expect(of("hook")).toHaveLength(2));
-    expect(noted()).toEqual([`before quiesce ${VM} web-1 `, `after quiesce ${VM} web-1 completed`]);
+    expect(noted()).toEqual([`before quiesce ${VM} web-1`, `after quiesce ${VM} web-1 completed`]);
     expect(of("hook")).toMatchObject([
       { hostId: "hv-a", name: "db", when: "before", ok: true },
       { hostId: "hv-b", name: "db", when: "after", ok: true },

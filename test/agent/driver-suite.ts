@@ -85,6 +85,7 @@ export function runDriverSuite(
         const startedAtMs = await begin(spec("pre-copy"));
         expect((await untilStopped()).state).toBe("stopped");
         await settle(startedAtMs, await arrive());
+        expect(["sent", "by-hypervisor"]).toContain(await destination.announce(vm.uuid));
         await expect(destination.abandonIncoming(vm.uuid)).rejects.toBeInstanceOf(DriverError);
       }),
     );

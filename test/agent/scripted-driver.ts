@@ -20,6 +20,8 @@ export type Script = {
   curves: string[];
   vms: Map<string, VmInventory>;
   incoming: IncomingState;
+  /** What comes here, or has come; null: nothing. */
+  prepared: VmInventory | null;
   outgoing: OutgoingState | null;
   /** Puts the outgoing migration into a state; whoever observes it wakes. */
   goTo: (state: OutgoingState) => void;
@@ -59,6 +61,7 @@ export function createScript(vms: VmInventory[]): Script {
     curves: [],
     vms: new Map(vms.map((vm) => [vm.uuid, vm])),
     incoming: { state: "gone" },
+    prepared: null,
     outgoing: null,
     on: {},
     goTo: (state) => {
@@ -91,6 +94,7 @@ export function createScript(vms: VmInventory[]): Script {
       ),
       prepareIncoming: async ({ vm }) => {
         await step("prepareIncoming", vm.uuid);
+        script.prepared = vm;
         script.incoming = { state: "listening" };
         return { migrationUri: "tcp:127.0.0.1:4444" };
       },
@@ -98,6 +102,7 @@ export function createScript(vms: VmInventory[]): Script {
       continueIncoming: async (uuid) => {
         await step("continueIncoming", uuid);
         script.incoming = { state: "running" };
+        if (script.prepared !== null) script.vms.set(uuid, { ...script.prepared, state: "running" });
         return { resumedAtMs: Date.now() };
       },
       announce: async () => (await script.on.announce?.(), "sent"),

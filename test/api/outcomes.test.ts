@@ -179,6 +179,17 @@ test("what the network did after the move is in the ledger, also when it is told
   await done.a.report(migrationId, { ...checked, name: "ping 192.0.2.7", answered: false });
   const { body } = await text(`?vm=${done.guest.uuid}`, "text/csv");
   expect(readCsv(body).records[0]?.record).toMatchObject({ announced: "sent", reachable: "false", state: "completed" });
+  // The same event twice, and one of a VM that answers, tell nothing more.
+  const again = { ...checked, name: "ping 192.0.2.7", answered: false, sequence: 77 };
+  await done.a.report(migrationId, again);
+  await done.a.report(migrationId, again);
+  const told = await env.DB.prepare("SELECT data FROM outbox WHERE type = 'migration.unreachable' AND subject = ?")
+    .bind(migrationId)
+    .all<{ data: string }>();
+  expect(told.results.map(({ data }) => (JSON.parse(data) as { check: string }).check)).toEqual([
+    "ping 192.0.2.7",
+    "ping 192.0.2.7",
+  ]);
 });
 
 test("a source that comes back late completes the record of its run", async () => {

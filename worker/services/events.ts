@@ -75,12 +75,12 @@ async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEven
       event.hostId,
       event.type === "refused" ? "refused" : "acknowledged",
     );
-  const continuity = continuityOf(event);
-  if (continuity !== null) await deps.store.migrations.addContinuity(migrationId, continuity);
   const present = state ?? (await readRun(deps, migrationId)).state;
   const verdict =
     state === null ? `noted: ${event.type} of the ${sender} moves nothing in ${present}` : `applied: ${state}`;
-  await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
+  const continuity = continuityOf(event);
+  if (continuity === null) await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
+  else await deps.store.migrations.addContinuity(run, event, verdict, continuity, deps.now());
   // Also where it moved nothing: it may have moved the run before, and been cut off.
   if (state !== null || !isEnded(present)) await deps.runs.notify(migrationId);
   return { duplicate: false, applied: state !== null, state: present, commands: [] };

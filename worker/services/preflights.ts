@@ -25,7 +25,7 @@ export const CHECK_KEPT_MS = 7 * DAY_MS;
 const LOOK_MS_MIN = 150;
 const LOOK_MS_MAX = 1000;
 /** What a probe may send and how long it may last, whichever is over first. */
-const PROBE = { bytesMax: 256 * MIB, durationMsMax: 2000 };
+const PROBE = { bytesMax: 128 * MIB, durationMsMax: 2000 };
 const PREFIX = "pfl";
 
 export const preflightBody = z
@@ -35,7 +35,7 @@ export const preflightBody = z
     mechanism: mechanism.default("pre-copy"),
     /** The driver's defaults for what is left out. */
     parameters: migrationParameters.partial().default({}),
-    /** Measure the link from the VM's host as well: at most 256 MiB, at most two seconds. */
+    /** Measure the link from the VM's host as well: at most 128 MiB, at most two seconds. */
     probe: z.boolean().default(false),
     /** How long to wait for the agent. */
     waitMs: z.int().min(1000).max(20_000).default(10_000),

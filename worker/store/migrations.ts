@@ -18,7 +18,7 @@ import {
   lateOutcome,
   nextNumber,
 } from "./claims.ts";
-import { runEvents } from "../model/webhooks/drafts.ts";
+import { runEvents, unreachableEvents } from "../model/webhooks/drafts.ts";
 import { pendingStatement } from "./commands.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { eventStatements, type Wake } from "./outbox.ts";
@@ -38,6 +38,16 @@ export function migrationStore(db: Db, wake: Wake) {
     const result = await done;
     if (isDone(result)) wake();
     return result;
+  };
+
+  /** Stores an event, once. */
+  const eventStatement = (migrationId: string, event: MigrationEvent, verdict: string, receivedAt: number) => {
+    const { hostId, bootId, sequence, type, at } = event;
+    const [body, number] = [JSON.stringify(event), nextNumber(migrationId)];
+    return db
+      .insert(migrationEvents)
+      .values({ migrationId, hostId, bootId, sequence, type, at, receivedAt, verdict, body, number })
+      .onConflictDoNothing();
   };
 
   const entriesAfter = (migrationId: string, after: number, limit: number) =>
@@ -170,30 +180,36 @@ export function migrationStore(db: Db, wake: Wake) {
       await entryStatement(db, run, entry);
     },
 
-    /** False: this event was stored before. */
     addEvent: async (
       migrationId: string,
       event: MigrationEvent,
       verdict: string,
       receivedAt: number,
-    ): Promise<boolean> => {
-      const stored = await db
-        .insert(migrationEvents)
-        .values({
-          migrationId,
-          hostId: event.hostId,
-          bootId: event.bootId,
-          sequence: event.sequence,
-          type: event.type,
-          at: event.at,
-          receivedAt,
-          verdict,
-          body: JSON.stringify(event),
-          number: nextNumber(migrationId),
-        })
-        .onConflictDoNothing()
-        .returning({ sequence: migrationEvents.sequence });
-      return stored.length > 0;
+    ): Promise<void> => {
+      await eventStatement(migrationId, event, verdict, receivedAt);
+    },
+
+    /**
+     * An event that says how the network has followed the VM, with what is known of that from now on and what is told of it;
+     * whether the run has ended does not matter.
+     */
+    addContinuity: async (
+      run: MigrationRun,
+      event: MigrationEvent,
+      verdict: string,
+      known: Continuity,
+      at: number,
+    ): Promise<void> => {
+      const told = unreachableEvents(run, event);
+      await db.batch([
+        eventStatement(run.migrationId, event, verdict, at),
+        db
+          .update(migrations)
+          .set({ continuity: sql`json_patch(coalesce(${migrations.continuity}, '{}'), ${JSON.stringify(known)})` })
+          .where(eq(migrations.id, run.migrationId)),
+        ...eventStatements(db, told, at),
+      ]);
+      if (told.length > 0) wake();
     },
 
     hasEvent: async (migrationId: string, event: MigrationEvent): Promise<boolean> => {
@@ -230,14 +246,6 @@ export function migrationStore(db: Db, wake: Wake) {
       if (row === undefined) return null;
       const run = { ...row, state: z.enum(RUN_STATES).parse(row.state), progress: parsed(progress, row.progress) };
       return { run, entries: entries.map(toEntry) };
-    },
-
-    /** What is known of the network after a move, added to what was known; whether the run has ended does not matter. */
-    addContinuity: async (migrationId: string, known: Continuity): Promise<void> => {
-      await db
-        .update(migrations)
-        .set({ continuity: sql`json_patch(coalesce(${migrations.continuity}, '{}'), ${JSON.stringify(known)})` })
-        .where(eq(migrations.id, migrationId));
     },
   };
 }

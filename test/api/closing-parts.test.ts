@@ -7,8 +7,8 @@ import { depsOf, HOUR, lab, MINUTE, NOW } from "../support/telemetry.ts";
 import { samplesOf } from "../model/telemetry/chunk-rows.ts";
 
 const H = NOW / HOUR;
-const QUARTER = 15 * MINUTE;
-const METRICS = Array.from({ length: 200 }, (_, index) => `noise_${index}`);
+const BATCH = 5 * MINUTE;
+const METRICS = Array.from({ length: 80 }, (_, index) => `noise_${index}`);
 
 emptyFleetForEachTest();
 
@@ -16,9 +16,9 @@ emptyFleetForEachTest();
 const noise = (seed: number): number => Math.sin(seed * 12.9898) * 43_758.5453;
 
 async function sendNoise(hostId: string, hour: number, deps: ReturnType<typeof depsOf>): Promise<void> {
-  for (let from = hour * HOUR; from < (hour + 1) * HOUR; from += QUARTER) {
-    const times = Array.from({ length: 15 }, (_, index) => from + index * MINUTE);
-    lab.now = from + QUARTER;
+  for (let from = hour * HOUR; from < (hour + 1) * HOUR; from += BATCH) {
+    const times = Array.from({ length: BATCH / MINUTE }, (_, index) => from + index * MINUTE);
+    lab.now = from + BATCH;
     const series = METRICS.map((name, index) => [name, times.map((time) => noise(index + time / MINUTE))]);
     await send(hostId, { times, host_series: Object.fromEntries(series) }, deps);
   }
@@ -37,8 +37,11 @@ test("one row is left of them, and what comes late from who relies on those that
   expect(rows).toEqual([[0, false]]);
   expect(samplesOf(await frameOfHour(host.number, H - 1))).toEqual(samples);
   for (const [late, deps] of [sender, other, sender].entries()) {
-    await send(host.id, { times: [NOW - 1 - late], host_series: { noise_0: [late] } }, deps);
-    samples.set(`/noise_0@${NOW - 1 - late}`, late);
+    const time = NOW - 1 - late;
+    // The same series in the same order, so that they are written as in the batch before.
+    const series = METRICS.map((name, index) => [name, [index + late]] as const);
+    await send(host.id, { times: [time], host_series: Object.fromEntries(series) }, deps);
+    for (const [name, [value]] of series) samples.set(`/${name}@${time}`, value ?? Number.NaN);
   }
   expect(samplesOf(await frameOfHour(host.number, H - 1))).toEqual(samples);
   await closeBefore(H + 1);

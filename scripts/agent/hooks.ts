@@ -1,6 +1,7 @@
 // What the operator has run before a VM leaves and after it has arrived, so that what is in it can be made quiet and be let
 // go on. Programs of this host with fixed arguments, never through a shell, each bounded in time.
 import { spawn } from "node:child_process";
+import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
 import type { VmInventory } from "../../worker/model/wire/inventory.ts";
 import { messageOf } from "./log.ts";
@@ -11,6 +12,7 @@ import { NAMES_NONE, namesSome, selects, vmSelector } from "./selectors.ts";
 /** All hooks before one move together: the destination waits meanwhile, and Drover would think the run lost. */
 const BEFORE_MS_MAX = 60_000;
 const OUTPUT_CHARS_MAX = 500;
+const LAST_WORDS_MS = 100;
 
 /** A program by its full path, and its arguments; `{uuid}` is replaced. */
 const program = z
@@ -67,6 +69,7 @@ export async function runProgram(
       // It has ended by itself.
     }
   };
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const timer = setTimeout(() => {
     isLate = true;
     kill();
@@ -77,7 +80,8 @@ export async function runProgram(
       child.once("error", reject);
       child.once("exit", (status, ended) => resolve({ code: status, by: ended }));
     });
-    // What it has left running is not waited for.
+    // Its last words may still be on their way; what it has left running is not waited for.
+    await Promise.race([closed, wait(LAST_WORDS_MS)]);
     if (isLate) return done(false, `was killed after ${timeoutMs} ms. ${endOf(output)}`.trim());
     if (code === 0) return done(true, endOf(output) || "ended with 0");
     return done(false, `ended with ${code ?? by}. ${endOf(output)}`.trim());

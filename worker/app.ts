@@ -15,6 +15,8 @@ import { freezeRoutes } from "./routes/freezes.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
+import { moveRoutes } from "./routes/moves.ts";
+import { outcomeRoutes } from "./routes/outcomes.ts";
 import { PLAN_BODY_BYTES_MAX, planRoutes } from "./routes/plans.ts";
 import { ruleRoutes } from "./routes/rules.ts";
 import { policyRoutes } from "./routes/policies.ts";
@@ -92,6 +94,8 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/freezes", freezeRoutes)
     .route("/v1/events", policyEventRoutes)
     .route("/v1/migrations", migrationRoutes)
+    .route("/v1/outcomes", outcomeRoutes)
+    .route("/v1/moves", moveRoutes)
     .route("/v1/webhooks", webhookRoutes)
     .route("/v1/webhooks", webhookDeliveryRoutes);
 }

@@ -2,6 +2,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 import { driverName, operatorId } from "../../worker/model/wire/common.ts";
+import { addressChecks } from "./continuity.ts";
+import { hooks } from "./hooks.ts";
+import { describeIssues } from "./issues.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "an http or https address" });
@@ -44,6 +47,10 @@ export const agentConfig = z.strictObject({
   webhook: z.strictObject({ listenHost: z.string().min(1), port }).optional(),
   /** The WebSocket over which commands come at once, also where nobody can reach this host; `off`: only HTTP. */
   channel: z.enum(["auto", "off"]).default("auto"),
+  /** What is run before VMs leave and after they have arrived; the same on every host of a cluster. */
+  hooks,
+  /** Where VMs must answer after they have left this host; the same on every host of a cluster. */
+  addressChecks,
   /** The driver reads its own settings from here. */
   driver: z.looseObject({ name: driverName }),
   heartbeatMs: periodMs.default(15_000),
@@ -75,11 +82,6 @@ export const ENVIRONMENT = {
 export const CONFIG_VARIABLE = "DROVER_CONFIG";
 
 type Environment = Record<string, string | undefined>;
-
-/** Every field that is wrong and why, in one line. */
-export function describeIssues(error: z.ZodError): string {
-  return error.issues.map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`).join("; ");
-}
 
 /** A configuration that cannot be used: trying again changes nothing. */
 export class ConfigError extends Error {}

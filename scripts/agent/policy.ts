@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 import { bytesPerSecond } from "../../worker/model/wire/common.ts";
-import { describeIssues } from "./config.ts";
+import { describeIssues } from "./issues.ts";
 import { messageOf } from "./log.ts";
 
 const DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] as const;

@@ -4,6 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { z } from "zod";
 import { AppError, type Fault } from "../errors.ts";
+import { AGENT_PROBLEMS, type Entries, type Entry } from "./problem-entries.ts";
 
 export const problemSchema = z
   .looseObject({
@@ -28,18 +29,8 @@ type Problem = {
 
 const kind = (name: string): string => `/problems/${name}`;
 
-type Entry = {
-  title: string;
-  status: ContentfulStatusCode;
-  /** The last part of `type`; the fault's code with dashes where it is left out. */
-  name?: string;
-  detail: string;
-  advice: string;
-  extra?: Record<string, unknown>;
-};
-
 /** A new fault does not compile until it has an entry here. */
-const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }>) => Entry } = {
+const PROBLEMS: Entries<Fault["code"]> = {
   invalid_request: ({ issues }) => ({
     title: "Invalid request",
     status: 422,
@@ -245,12 +236,7 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     detail,
     advice: "It is kept in the timeline; the migration's state has not moved.",
   }),
-  upgrade_required: () => ({
-    title: "Only as a WebSocket",
-    status: 426,
-    detail: "The host channel is a WebSocket; the request asks for no upgrade.",
-    advice: "Open it with a WebSocket client, or use POST /v1/hosts/{hostId}/heartbeat.",
-  }),
+  ...AGENT_PROBLEMS,
   busy: ({ detail, retryAfterSeconds }) => ({
     title: "Busy",
     status: 503,
@@ -270,6 +256,8 @@ function whereToLook(what: Extract<Fault, { code: "not_found" }>["what"]): strin
   if (what === "host") return "Register the host with PUT /v1/hosts/{hostId}, or look it up in GET /v1/hosts.";
   if (what === "vm") return "VMs come with their host's inventory; GET /v1/vms lists those that are known.";
   if (what === "policy") return "GET /v1/policies lists those that there are.";
+  if (what === "preflight" || what === "check")
+    return "They are kept for seven days: ask with POST /v1/moves/preflight.";
   if (what === "delivery") return "GET /v1/webhooks/{webhookId}/deliveries lists those of the last 30 days.";
   return `GET the list of ${what}s for the ids that exist.`;
 }

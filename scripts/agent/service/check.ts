@@ -1,7 +1,8 @@
 // `drover-agent check`: what is missing on this host and how to put it right. Changes nothing.
 import { z } from "zod";
 import type { DriverName } from "../../../worker/model/wire/common.ts";
-import { ConfigError, configWarnings, describeIssues, readConfig, type Settings } from "../config.ts";
+import { ConfigError, configWarnings, readConfig, type Settings } from "../config.ts";
+import { describeIssues } from "../issues.ts";
 import { messageOf } from "../log.ts";
 import { edgeFindings } from "./checks/edge.ts";
 import { fail, ok, toLine, warn, type Finding } from "./checks/finding.ts";

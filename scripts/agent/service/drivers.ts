@@ -1,8 +1,9 @@
 // The drivers of this build. Each is loaded when it is asked for: what an agent never uses takes none of its memory.
 import { z } from "zod";
 import type { DriverName } from "../../../worker/model/wire/common.ts";
-import { ConfigError, describeIssues, type Settings } from "../config.ts";
+import { ConfigError, type Settings } from "../config.ts";
 import type { Driver } from "../driver.ts";
+import { describeIssues } from "../issues.ts";
 
 const drivers: Record<DriverName, (config: Settings["driver"]) => Promise<Driver>> = {
   libvirt: async (config) => {

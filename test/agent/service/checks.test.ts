@@ -1,10 +1,14 @@
 import { createServer, type AddressInfo } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { skewFinding } from "../../../scripts/agent/service/checks/edge.ts";
 import { toLine, warn } from "../../../scripts/agent/service/checks/finding.ts";
 import { diskFinding, folderFinding, nodeFinding, portFinding } from "../../../scripts/agent/service/checks/host.ts";
 import { kvmFinding, nonzeroFinding, userfaultfdFinding } from "../../../scripts/agent/service/checks/kernel.ts";
-import { remedyFor } from "../../../scripts/agent/service/checks/libvirt.ts";
+import { libvirtFindings, remedyFor } from "../../../scripts/agent/service/checks/libvirt.ts";
+import { qmpFindings } from "../../../scripts/agent/service/checks/qmp.ts";
 import { MIB } from "../../../worker/model/units.ts";
 
 test.each([
@@ -59,4 +63,29 @@ test("a port is free, another's, the agent's own, or not of this host", async ()
   expect(toLine(await portFinding("peer port", { listenHost: "192.0.2.1", port: 0 }, false))).toMatch(
     /no address of this host/,
   );
+});
+
+test("a host without QEMU, certificates and its own address fails in each, with what to do", async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "drover-check-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const findings = await qmpFindings({
+    name: "qmp",
+    directory: path.join(folder, "vms"),
+    address: "192.0.2.1",
+    tlsDirectory: path.join(folder, "tls"),
+    cores: 4,
+    machines: [{ type: "pc-q35-7.2", binary: path.join(folder, "qemu"), arguments: [] }],
+  });
+  const failed = findings.filter(({ level }) => level === "fail").map(toLine);
+  expect(failed).toEqual([
+    expect.stringMatching(/machine pc-q35-7\.2: .*cannot be executed; install/),
+    expect.stringMatching(/address: 192\.0\.2\.1 is no address of this host.*; set address/),
+    expect.stringMatching(/TLS: .*ca-cert\.pem cannot be read.*client-key\.pem cannot be read.*; put it right/),
+  ]);
+});
+
+test("a host without libvirt's clients is told where they come from", async () => {
+  const settings = { name: "libvirt", virsh: "/no/virsh", directory: "/tmp/drover-never-made", address: "127.0.0.1" };
+  const lines = (await libvirtFindings(settings)).map(toLine);
+  expect(lines).toContainEqual(expect.stringMatching(/^fail {2}libvirt: \/no\/virsh is not on this host.*set virsh/));
 });

@@ -2,18 +2,18 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import path from "node:path";
-import { readText } from "../../linux/text.ts";
+import { readText, readTextSync } from "../../linux/text.ts";
 import { messageOf } from "../../log.ts";
 import { qmpConfig, type MachineTemplate, type QmpSettings } from "../../qmp/config.ts";
 import { listDescriptors, type Descriptor } from "../../qmp/descriptor.ts";
 import { askBinary } from "../../qmp/host.ts";
 import { findProcess } from "../../qmp/process.ts";
+import { tlsCheck } from "../../qmp/tls.ts";
 import { fail, ok, type Finding } from "./finding.ts";
 import { folderFinding } from "./host.ts";
 import { kvmFinding, nonzeroFinding, userfaultfdFinding } from "./kernel.ts";
 
-/** QEMU's x509 layout, for a host that is server and client. */
-const TLS_FILES = ["ca-cert.pem", "server-cert.pem", "server-key.pem", "client-cert.pem", "client-key.pem"];
+const CLIENT_FILES = ["client-cert.pem", "client-key.pem"];
 
 async function machineFinding({ type, binary }: MachineTemplate): Promise<Finding> {
   const { version, machineTypes } = await askBinary(binary);
@@ -25,19 +25,22 @@ async function machineFinding({ type, binary }: MachineTemplate): Promise<Findin
     : fail(about, `${binary} ${version ?? ""} does not have it`, `${binary} -machine help lists what it has`);
 }
 
-function tlsFindings({ tlsDirectory }: QmpSettings): Finding[] {
+/** As the destination of a migration, and as its source, which shows a certificate too. */
+async function tlsFindings(settings: QmpSettings): Promise<Finding[]> {
+  const { tlsDirectory } = settings;
   if (tlsDirectory === undefined) return [];
-  const missing = TLS_FILES.filter((name) => {
-    try {
-      accessSync(path.join(tlsDirectory, name), constants.R_OK);
-      return false;
-    } catch {
-      return true;
-    }
-  });
-  return missing.length === 0
-    ? [ok("TLS", `${tlsDirectory} holds what QEMU needs`)]
-    : [fail("TLS", `${missing.join(", ")} cannot be read in ${tlsDirectory}`, "make them, readable for QEMU's user")];
+  const { ok: isUsable, detail } = await tlsCheck(settings, Date.now());
+  const missing = CLIENT_FILES.filter((name) => readTextSync(path.join(tlsDirectory, name)) === null);
+  const asSource = missing.map((name) => `${name} cannot be read, and this host could send nothing`);
+  return isUsable !== false && missing.length === 0
+    ? [ok("TLS", detail)]
+    : [
+        fail(
+          "TLS",
+          [...(isUsable === false ? [detail] : []), ...asSource].join("; "),
+          `put it right in ${tlsDirectory}`,
+        ),
+      ];
 }
 
 /** Only looked at: a monitor serves one client, and that is the agent. */
@@ -83,7 +86,7 @@ export async function qmpFindings(config: unknown): Promise<Finding[]> {
     ...(await Promise.all(settings.machines.map(machineFinding))),
     ...(await directoryFindings(settings)),
     addressFinding(settings),
-    ...tlsFindings(settings),
+    ...(await tlsFindings(settings)),
     ...(usesKvm ? [kvmFinding(true)] : []),
     userfaultfdFinding(await readText("/proc/sys/vm/unprivileged_userfaultfd"), isRoot),
     ...(settings.measureNonzero

@@ -5,7 +5,13 @@ import path from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { skewFinding } from "../../../scripts/agent/service/checks/edge.ts";
 import { toLine, warn } from "../../../scripts/agent/service/checks/finding.ts";
-import { diskFinding, folderFinding, nodeFinding, portFinding } from "../../../scripts/agent/service/checks/host.ts";
+import {
+  diskFinding,
+  folderFinding,
+  hookFindings,
+  nodeFinding,
+  portFinding,
+} from "../../../scripts/agent/service/checks/host.ts";
 import { kvmFinding, nonzeroFinding, userfaultfdFinding } from "../../../scripts/agent/service/checks/kernel.ts";
 import { libvirtFindings, remedyFor } from "../../../scripts/agent/service/checks/libvirt.ts";
 import { qmpFindings } from "../../../scripts/agent/service/checks/qmp.ts";
@@ -81,6 +87,14 @@ test("a host without QEMU, certificates and its own address fails in each, with 
     expect.stringMatching(/machine pc-q35-7\.2: .*cannot be executed; install/),
     expect.stringMatching(/address: 192\.0\.2\.1 is no address of this host.*; set address/),
     expect.stringMatching(/TLS: .*ca-cert\.pem cannot be read.*client-key\.pem cannot be read.*; put it right/),
+  ]);
+});
+
+test("a hook's programs are looked for, each of them", () => {
+  const [before, after] = [["/bin/sh", "-c", "true"], ["/no/program"]];
+  expect(hookFindings([{ name: "db", vms: ["db-*"], before, after, timeoutMs: 1000 }]).map(toLine)).toEqual([
+    expect.stringMatching(/^ok {4}hook db: \/bin\/sh can be executed/),
+    expect.stringMatching(/^fail {2}hook db: .*\/no\/program.*; make \/no\/program executable/),
   ]);
 });
 

@@ -83,6 +83,22 @@ export function diskFinding(stateDir: string, freeBytes: number): Finding {
   return ok(about, free);
 }
 
+/** A hook that cannot be run keeps its VMs where they are. */
+export function hookFindings(hooks: Settings["hooks"]): Finding[] {
+  return hooks.flatMap(({ name, before, after }) =>
+    [before?.[0], after?.[0]].flatMap((file) => {
+      if (file === undefined) return [];
+      const about = `hook ${name}`;
+      try {
+        accessSync(file, constants.X_OK);
+        return [ok(about, `${file} can be executed`)];
+      } catch (error) {
+        return [fail(about, messageOf(error), `make ${file} executable for the agent's user`)];
+      }
+    }),
+  );
+}
+
 /** Why nothing can listen there; null: it can. */
 function whyNot(host: string, port: number): Promise<NodeJS.ErrnoException | null> {
   return new Promise((resolve) => {
@@ -111,7 +127,7 @@ export async function portFinding(
 }
 
 export async function hostFindings(settings: Settings): Promise<Finding[]> {
-  const { stateDir, peer, webhook } = settings;
+  const { stateDir, peer, webhook, hooks } = settings;
   const holder = holderOf(stateDir);
   const { bavail, bsize } = statfsSync(nearest(stateDir));
   return [
@@ -122,5 +138,6 @@ export async function hostFindings(settings: Settings): Promise<Finding[]> {
     ok("agent", holder === null ? "none runs on this state folder" : `process ${holder} runs`),
     await portFinding("peer port", peer, holder !== null),
     ...(webhook === undefined ? [] : [await portFinding("webhook port", webhook, holder !== null)]),
+    ...hookFindings(hooks),
   ];
 }

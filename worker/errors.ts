@@ -29,7 +29,11 @@ export type Fault =
         | "policy"
         | "freeze"
         | "webhook"
-        | "delivery";
+        | "delivery"
+        | "approval-rule"
+        | "chat-user"
+        | "chat-code"
+        | "chat-channel";
       id: string;
     }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }
@@ -45,6 +49,8 @@ export type Fault =
   | { code: "frozen"; planId: string; moves: { n: number; why: string }[] }
   | { code: "unreadable_policy"; policyId: string; why: string }
   | { code: "outside_window"; planId: string; policyId: string; opensAt: number | null }
+  | { code: "may_not_approve"; planId: string; why: string; approvers: string[] | null }
+  | { code: "unverified" }
   | { code: "needs_person"; planId: string; moves: number[] }
   | { code: "name_taken"; what: string; name: string }
   | { code: "changed_meanwhile"; what: string; id: string; version: number | null }

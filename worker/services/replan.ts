@@ -4,7 +4,8 @@ import type { Plan } from "../model/plan.ts";
 import { beyondApproval } from "../model/replan.ts";
 import type { Principal } from "../model/principal.ts";
 import { AppError } from "../errors.ts";
-import { type ByPolicy, approvePlan, draftPlan, readPlan, readPlanSnapshot, storePlan } from "./plans.ts";
+import { approvePlan } from "./plan-approvals.ts";
+import { type ByPolicy, draftPlan, readPlan, readPlanSnapshot, storePlan } from "./plans.ts";
 
 /** A plan that was made anew that often is a person's to look at. */
 const REPLANS_MAX = 3;

@@ -32,6 +32,17 @@ export function tokenStore(db: Db) {
         .get();
       return row ? toRecord(row) : null;
     },
+    /** The token of this id, unless it is revoked or expired at `now`. */
+    byId: async (id: string, now: number): Promise<Principal | null> => {
+      const row = await db
+        .select()
+        .from(tokens)
+        .where(
+          and(eq(tokens.id, id), isNull(tokens.revokedAt), or(isNull(tokens.expiresAt), gt(tokens.expiresAt, now))),
+        )
+        .get();
+      return row ? toRecord(row) : null;
+    },
     list: async (): Promise<TokenRecord[]> =>
       (await db.select().from(tokens).orderBy(desc(tokens.createdAt), desc(tokens.id))).map(toRecord),
     insert: async (

@@ -45,7 +45,9 @@ function blocksOf(block: Block): object[] {
     case "facts":
       return chunksOf(block.facts, FIELDS_MAX).map((facts) => ({
         type: "section",
-        fields: facts.map(([label, value]) => mrkdwn(fitted([{ bold: cut(label, FACT_LENGTH_MAX) }, "\n", value], FIELD_LENGTH_MAX, spell))),
+        fields: facts.map(([label, value]) =>
+          mrkdwn(fitted([{ bold: cut(label, FACT_LENGTH_MAX) }, "\n", value], FIELD_LENGTH_MAX, spell)),
+        ),
       }));
     case "note": {
       const text = fitted(block.text, FIELD_LENGTH_MAX, spell);

@@ -5,7 +5,9 @@ import { actionText } from "../../worker/model/chat/actions.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import { call, tokenFor } from "../support/api.ts";
 import { ALL, auditOf, callsOf, linked, send, shown, SIGN, SPOKEN, talk } from "../support/chat-talk.ts";
+import { sweepChat, takeRequest } from "../../worker/services/chat-requests.ts";
 import { beginChatTurn } from "../../worker/services/chat-turns.ts";
+import { signSlack } from "../support/chat-requests.ts";
 import { later } from "../support/webhooks.ts";
 import { OUTCOME, read, runOf, toPreCopying, world } from "../support/run-world.ts";
 
@@ -227,6 +229,56 @@ test("a ping is answered, and what is not Drover's is taken without a word", asy
   expect(await send("discord", ping)).toEqual({ status: 200, body: { type: 1 } });
   expect(await send("slack", await SIGN.slack("ssl_check=1", Date.now()))).toEqual({ status: 200, body: null });
   expect(await send("slack", await SIGN.slack("payload=%7B%7D", Date.now()))).toEqual({ status: 200, body: null });
+});
+
+test("what was acknowledged is done by Cron where it was lost, and said where it was cut off", async () => {
+  const at = await world();
+  const who = await linked(talk("slack"), "unlucky", ALL);
+  const lost = later(0, { queue: { ...later(0).queue, behind: (work) => void work.catch(() => undefined) } });
+  const neverBegun = {
+    ...lost,
+    store: { ...lost.store, chat: { ...lost.store.chat, begin: () => Promise.resolve(null) } },
+  };
+  const explain = () => ({ title: "", detail: "", advice: "" });
+  const say = async (deps: typeof lost, text: string) =>
+    takeRequest(deps, "slack", await signSlack(SPOKEN.slack.command(who, text), Date.now()), explain);
+  await say(neverBegun, `host ${at.a.hostId}`);
+  await sweepChat(later(0));
+  expect(await callsOf(who.channelId)).toEqual([]);
+  await sweepChat(later(40_000));
+  await who.saw(at.guest.name);
+  // Begun, and then the isolate is gone.
+  await say(neverBegun, `vm ${at.guest.name}`);
+  const [waiting] = await lost.store.chat.left(Date.now() + 1, 50);
+  await lost.store.chat.begin(waiting?.id ?? "", Date.now());
+  await sweepChat(later(40_000));
+  expect((await callsOf(who.channelId)).map(shown).join()).not.toContain("cut off");
+  await sweepChat(later(400_000));
+  await who.saw("This was cut off");
+  const count = (await callsOf(who.channelId)).length;
+  await sweepChat(later(800_000));
+  expect((await callsOf(who.channelId)).length).toBe(count);
+});
+
+test("several approve in chat, an emergency goes without, and each step is in the thread", async () => {
+  const at = await world();
+  await call("PUT", `/v1/approval-rules/${at.cluster}`, { body: { needed: 2, selfPermitted: false } });
+  const bob = await linked(talk("discord"), "bob", ALL);
+  const ann = await linked(talk("discord", { channelId: bob.channelId }), "ann", ALL);
+  await bob.say(`migrate ${at.guest.name} ${at.b.hostId}`);
+  const asked = await bob.saw("waits for a decision");
+  const messageId = asked.messageId ?? "";
+  const [, planId = ""] = /(pln_[0-9a-f]+)/.exec(shown(asked)) ?? [];
+  const plan = await planOf(planId);
+  await bob.press(button("approve", plan), messageId);
+  await bob.saw("who has asked for it may not approve it");
+  await ann.press(button("approve", plan), messageId);
+  await bob.saw("ann approves");
+  await bob.saw("1 of 2: ann");
+  expect((await planOf(planId)).state).toBe("proposed");
+  await bob.explain(button("override", plan), "fire in rack 3", messageId);
+  await bob.saw("Approved in an emergency by bob: fire in rack 3");
+  expect(await planOf(planId)).toMatchObject({ decidedBy: "bob", reason: "fire in rack 3" });
 });
 
 test("requests are remembered by their signatures alone once they are done", async () => {

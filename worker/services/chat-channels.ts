@@ -38,6 +38,10 @@ export async function postToChannel(
   return call === null ? noToken(platform) : send(deps, platform, call);
 }
 
+/** False: somebody else is posting the message about this subject, or has. */
+export const claim = (deps: Deps, { id }: Pick<ChatChannel, "id">, subject: string): Promise<boolean> =>
+  deps.store.chatChannels.claimMessage(id, subject, deps.now(), deps.now() - CLAIM_MS);
+
 /** Posts a message that is brought up to date from then on, unless somebody else is doing so. */
 export async function postLive(
   deps: Deps,
@@ -45,9 +49,7 @@ export async function postLive(
   { message, about }: LiveMessage,
   threadOf: string | null,
 ): Promise<Posted> {
-  const now = deps.now();
-  const isOurs = await deps.store.chatChannels.claimMessage(channel.id, about.subject, now, now - CLAIM_MS);
-  if (!isOurs) return { ok: true, messageId: null };
+  if (!(await claim(deps, channel, about.subject))) return { ok: true, messageId: null };
   const posted = await postToChannel(deps, channel, message, threadOf);
   if (posted.ok && posted.messageId !== null) await follow(deps, channel, about, posted.messageId);
   else await deps.store.chatChannels.dropMessage(channel.id, about.subject);
@@ -81,25 +83,23 @@ export async function updateLive(
   return posted;
 }
 
-/** The channel of a request; it is told nothing unless it is subscribed. */
-export async function channelOf(deps: Deps, { user, channelId }: Inbound, principal: Principal): Promise<ChatChannel> {
+/** The channel of a request; it is told nothing unless it is subscribed. Null: there are as many as there can be. */
+export async function channelOf(
+  deps: Deps,
+  { user, channelId }: Inbound,
+  principal: Principal,
+): Promise<ChatChannel | null> {
   const { platform, teamId } = user;
   const known = await deps.store.chatChannels.byChannel(platform, channelId);
-  if (known !== null) return known;
-  if ((await deps.store.chatChannels.count()) >= CHANNELS_MAX)
-    throw new AppError({
-      code: "invalid_request",
-      issues: [{ path: "", message: `there are ${CHANNELS_MAX} channels, which is the most there can be` }],
-    });
-  const fresh = { id: deps.newId("chn"), platform, teamId, channelId, events: [], trouble: null };
-  await deps.store.chatChannels.ensure({ ...fresh, createdBy: principal.id, createdAt: deps.now() });
-  return (
-    (await deps.store.chatChannels.byChannel(platform, channelId)) ?? {
-      ...fresh,
-      createdBy: principal.id,
-      createdAt: 0,
-    }
-  );
+  if (known !== null || (await deps.store.chatChannels.count()) >= CHANNELS_MAX) return known;
+  const about = { platform, teamId, channelId, events: [], trouble: null };
+  await deps.store.chatChannels.ensure({
+    id: deps.newId("chn"),
+    ...about,
+    createdBy: principal.id,
+    createdAt: deps.now(),
+  });
+  return deps.store.chatChannels.byChannel(platform, channelId);
 }
 
 /** `events` null: the usual ones; empty: none any more. */
@@ -109,7 +109,12 @@ export async function subscribe(
   request: Inbound,
   events: readonly string[] | null,
 ): Promise<readonly string[]> {
-  const { id } = await channelOf(deps, request, principal);
+  const channel = await channelOf(deps, request, principal);
+  if (channel === null) {
+    const message = `there are ${CHANNELS_MAX} channels, which is the most there can be: delete one first`;
+    throw new AppError({ code: "invalid_request", issues: [{ path: "channel", message }] });
+  }
+  const { id } = channel;
   const wanted = events ?? USUAL_EVENTS;
   const entry = { actor: principal.id, action: "chat-channel.subscribed", subject: id, detail: { events: wanted } };
   await deps.store.chatChannels.setEvents(id, wanted, entry, deps.now());

@@ -101,9 +101,10 @@ const PERFORMERS: Performers = {
     if (answer === null) throw new AppError({ code: "not_found", what: "vm", id: `${found.vm.name} in ${cluster}` });
     return { message: whyNotMessage(answer) };
   },
-  approve: async ({ deps, principal }, { planId, moves }) => {
+  approve: async ({ deps, principal, request }, { planId, moves }) => {
     const { contentHash } = await readPlan(deps, planId);
-    return approved(deps, principal, planId, { contentHash, ...(moves === null ? {} : { moves }) });
+    const reason = `approved in chat by ${request.user.name}`;
+    return approved(deps, principal, planId, { contentHash, reason, ...(moves === null ? {} : { moves }) });
   },
   reject: async ({ deps, principal }, { planId, reason }) =>
     planReply(deps, await rejectPlan(deps, principal, planId, reason)),

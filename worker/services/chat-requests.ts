@@ -12,7 +12,7 @@ import { parseCommand } from "../model/chat/parse.ts";
 import { whyMessage } from "../model/chat/plan-message.ts";
 import type { Principal, Scope } from "../model/principal.ts";
 import { DAY_MS, MINUTE_MS, SECOND_MS } from "../model/units.ts";
-import { channelOf, follow, type Posted, postToChannel, send } from "./chat-channels.ts";
+import { channelOf, claim, follow, type Posted, postToChannel, send } from "./chat-channels.ts";
 import { type Asked, approved, perform, planReply, type Reply, runReply } from "./chat-commands.ts";
 import type { LiveMessage } from "./chat-views.ts";
 import { newCode, principalOf } from "./chat-users.ts";
@@ -238,12 +238,16 @@ async function answeredLive(
   answer: () => Promise<Posted>,
 ): Promise<Posted> {
   const channel = await channelOf(deps, request, principal);
+  if (channel === null) return answer();
+  // What is told of it at the same moment by a subscription waits for this one.
+  const isClaimed = await claim(deps, channel, about.subject);
   const isCommand = request.kind === "command";
   // Slack does not say which message an answer has become; of one that Drover posts by itself it does.
   const own = isCommand && !platform.answersAreMessages ? await postToChannel(deps, channel, message) : null;
   const posted = own?.ok ? own : await answer();
   const messageId = (isCommand ? null : request.messageId) ?? (posted.ok ? posted.messageId : null);
   if (posted.ok && messageId !== null) await follow(deps, channel, about, messageId);
+  else if (isClaimed) await deps.store.chatChannels.dropMessage(channel.id, about.subject);
   return posted;
 }
 

@@ -83,8 +83,6 @@ async function tell(deps: Deps, channel: ChatChannel, event: StoredEvent): Promi
   const ofPlan = planId === null ? null : await deps.store.chatChannels.message(channel.id, planId);
   const thread = ofPlan?.messageId ?? null;
   if (known?.messageId) return bringOn(deps, channel, { event, live, messageId: known.messageId, thread });
-  // Somebody is posting it, as it is now.
-  if (known !== null) return NOTHING;
   if (thread === null && !isSubscribed(channel, event.type)) return NOTHING;
   return postLive(deps, channel, live, thread);
 }

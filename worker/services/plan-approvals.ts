@@ -20,6 +20,8 @@ type Approval = {
   /** In an emergency: without the others whose approval the plan needs. */
   override?: boolean | undefined;
   automatic?: { leftOut: readonly LeftOut[] };
+  /** All who have to have approved this already, as part of another plan. */
+  inherited?: true;
 };
 
 /** The moves that are left out of what is approved. */
@@ -58,31 +60,33 @@ export async function approvePlan(deps: Deps, principal: Principal, planId: stri
     });
   const isAutomatic = input.automatic !== undefined;
   await assertApprovable(deps, plan, moves, isAutomatic);
-  const now = deps.now();
+  if (isAutomatic) await assertAutomatic(deps, plan);
   const { contentHash } = plan;
   const { reason = null, onFailure = "stop" } = input;
-  const given = { by: principal.id, at: now, contentHash, skipped, reason, onFailure };
-  if (isAutomatic) {
-    await assertAutomatic(deps, plan);
-    return execute(deps, plan, { given, isOverride: false, leftOut: input.automatic?.leftOut ?? [] });
-  }
-  const weighed = await weigh(deps, principal, plan, given, input.override === true);
-  if (weighed.isEnough)
-    return execute(deps, plan, {
-      given: { ...given, onFailure: weighed.onFailure },
-      isOverride: weighed.isOverride,
-      leftOut: null,
-    });
+  const given = { by: principal.id, at: deps.now(), contentHash, skipped, reason, onFailure };
+  if (!isAutomatic && !input.inherited) return byPerson(deps, principal, plan, given, input.override === true);
+  return execute(deps, plan, { given, isOverride: false, leftOut: input.automatic?.leftOut ?? [] });
+}
+
+/** Carries the plan out if this approval is enough, else writes it down. */
+async function byPerson(
+  deps: Deps,
+  principal: Principal,
+  plan: Plan,
+  given: ApprovalGiven,
+  override: boolean,
+): Promise<Plan> {
+  const { planId } = plan;
+  const weighed = await weigh(deps, principal, plan, given, override);
+  const { isOverride, onFailure } = weighed;
+  if (weighed.isEnough) return execute(deps, plan, { given: { ...given, onFailure }, isOverride, leftOut: null });
   await giveApproval(deps, plan, given, weighed);
   // Another may have been given at the same moment, neither of which has seen the other.
   const again = await weigh(deps, principal, plan, given, false);
   if (!again.isEnough) return readPlan(deps, planId);
   try {
-    return await execute(deps, plan, {
-      given: { ...given, onFailure: again.onFailure },
-      isOverride: false,
-      leftOut: null,
-    });
+    const all = { ...given, onFailure: again.onFailure };
+    return await execute(deps, plan, { given: all, isOverride: false, leftOut: null });
   } catch (error) {
     // The other was quicker: with this approval among those that it counted.
     const decided = await readPlan(deps, planId);

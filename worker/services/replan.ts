@@ -39,7 +39,12 @@ export async function replanRest(deps: Deps, planId: string): Promise<void> {
   if (beyond.length > 0) return;
   const reason = `within the approval of ${planId}`;
   try {
-    await approvePlan(deps, approver(plan), next.planId, { ...next, reason, onFailure: "replan" });
+    await approvePlan(deps, approver(plan), next.planId, {
+      contentHash: next.contentHash,
+      reason,
+      onFailure: "replan",
+      inherited: true,
+    });
   } catch (error) {
     // A freeze, a window or a VM that is on its way: it waits for a person, as a proposal.
     if (!(error instanceof AppError)) throw error;

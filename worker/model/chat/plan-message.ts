@@ -52,7 +52,7 @@ export function planMessage(seen: PlanSeen): Message {
       ...(moves.length === 0 ? [] : [tableOf(moves), whysOf(moves)]),
       { kind: "facts", facts: factsOf(seen, moves) },
       ...unmoved(plan),
-      ...(isOpen(seen) && moves.length > 0 ? [{ kind: "buttons" as const, buttons: buttonsOf(plan) }] : []),
+      ...(isOpen(seen) && moves.length > 0 ? [{ kind: "buttons" as const, buttons: buttonsOf(seen) }] : []),
       { kind: "note", text: noteOf(seen) },
     ],
   };
@@ -132,13 +132,17 @@ function unmoved({ content }: Plan): Block[] {
   return [{ kind: "text", text: [[...lines, ...(more > 0 ? [`… and ${more} more stay`] : [])].join("\n")] }];
 }
 
-function buttonsOf({ planId, contentHash }: Plan): Button[] {
+function buttonsOf({ plan: { planId, contentHash }, approvals }: PlanSeen): Button[] {
+  const needsOthers = (approvals?.needed ?? 1) > 1;
   const hash = hashOnButton(contentHash);
   return [
     { label: "Approve", tone: "good", action: { do: "approve", planId, hash } },
     { label: "Reject…", tone: "danger", action: { do: "reject", planId, hash } },
     { label: "Why", action: { do: "why", planId } },
     { label: "Refresh", action: { do: "show", planId } },
+    ...(needsOthers
+      ? [{ label: "Emergency…", tone: "danger" as const, action: { do: "override" as const, planId, hash } }]
+      : []),
   ];
 }
 

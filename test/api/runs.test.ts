@@ -247,7 +247,7 @@ describe("silence", () => {
     const w = await world();
     const run = await toPreCopying(w);
     await lookAfter(run.migrationId, 61_000);
-    const commandId = `${run.migrationId}-cancel-source`;
+    const commandId = `${run.migrationId}-cancel-source-1`;
     const late = await w.a.report(run.migrationId, {
       type: "refused",
       commandId,

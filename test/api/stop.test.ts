@@ -1,4 +1,5 @@
 // Stopping what is under way, and planning anew what a failed move has left.
+import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { StoppedRun } from "../../worker/model/run.ts";
@@ -59,6 +60,22 @@ describe("a plan is cancelled", () => {
     await at.a.report(migrationId, { type: "completed", outcome: OUTCOME });
     expect((await read(migrationId)).state).toBe("verifying");
     expect((await planOf(at.plan)).state).toBe("cancelled");
+  });
+});
+
+describe("a run that copies", () => {
+  test("is asked to cancel by one command until that has expired, then by another", async () => {
+    const w = await world();
+    const { migrationId } = await toPreCopying(w);
+    const cancelled = async (reason: string): Promise<string> => {
+      await call("POST", `/v1/migrations/${migrationId}/cancel`, { body: { reason } });
+      return (await commandFor(w.a, { [w.guest.uuid]: "running" }, "migration.cancel")).id;
+    };
+    const first = await cancelled("once");
+    expect(await cancelled("twice")).toBe(first);
+    await env.DB.prepare("UPDATE commands SET expires_at = issued_at WHERE id = ?").bind(first).run();
+    const second = await cancelled("the agent was away");
+    expect([first, second]).toEqual([`${migrationId}-cancel-source-1`, `${migrationId}-cancel-source-2`]);
   });
 });
 

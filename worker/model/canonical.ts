@@ -30,7 +30,7 @@ function listJson(list: readonly unknown[]): string {
 
 function objectJson(value: Record<string, unknown>): string {
   let text = "{";
-  for (const key of Object.keys(value).toSorted()) {
+  for (const key of Object.keys(value).sort()) {
     const field = value[key];
     if (field === undefined) continue;
     text += `${text.length === 1 ? "" : ","}${JSON.stringify(key)}:${canonicalJson(field)}`;

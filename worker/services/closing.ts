@@ -63,9 +63,9 @@ async function closeLateHost(deps: Deps, budget: Budget, { hostNumber, version, 
       rangeOf(hostNumber, "1h", dayOf(hour)),
     ]);
     budget.statements -= 1;
-    const { replaced, written } = packHours(hostNumber, [hour], chunks);
+    const { frames: _, ...packed } = packHours(hostNumber, [hour], chunks);
     // The list stays as it is: this host is looked at again.
-    if (!(await write(deps, budget, { hostNumber, replaced, written, summary: null, late: null }))) return true;
+    if (!(await write(deps, budget, { hostNumber, ...packed, summary: null, late: null }))) return true;
   }
   if (budget.statements <= 0) return false;
   const input = (await readInputs(deps, budget, [hostNumber])).get(hostNumber);
@@ -74,7 +74,7 @@ async function closeLateHost(deps: Deps, budget: Budget, { hostNumber, version, 
   const summary = isInWindow && input ? await summarizeAnew(deps, budget, { hostNumber, hour: last, input }) : null;
   const left = hours.filter((hour) => !closed.includes(hour));
   const late = { hours: left.length === 0 ? null : JSON.stringify(left), version };
-  await write(deps, budget, { hostNumber, replaced: [], written: [], summary, late });
+  await write(deps, budget, { hostNumber, replaced: [], removed: [], written: [], summary, late });
   return true;
 }
 
@@ -139,7 +139,7 @@ type Closing = { hostNumber: number; hour: number; input: SummaryInput; chunks: 
 
 /** The hour before goes into the same write: were it written alone, nothing would tell that the window lacks what came to it. */
 async function closeHost(deps: Deps, budget: Budget, { hostNumber, hour, input, chunks }: Closing): Promise<boolean> {
-  const { frames, replaced, written } = packHours(hostNumber, [hour - 1, hour], chunks);
+  const { frames, ...packed } = packHours(hostNumber, [hour - 1, hour], chunks);
   if (frames.size === 0) return true;
   const window = windowIn(input);
   const last = Math.max(...frames.keys(), ...(window?.hours.keys() ?? []));
@@ -149,7 +149,7 @@ async function closeHost(deps: Deps, budget: Budget, { hostNumber, hour, input, 
     advanced !== null && frame !== undefined
       ? summarize(advanced, hour, frame, input)
       : await summarizeAnew(deps, budget, { hostNumber, hour: last, input });
-  return write(deps, budget, { hostNumber, replaced, written, summary, late: null });
+  return write(deps, budget, { hostNumber, ...packed, summary, late: null });
 }
 
 /** Chunks of an hour (1h: of a day) of a host. */
@@ -158,12 +158,13 @@ function among(chunks: readonly StoredChunk[], hostNumber: number, tier: Tier, h
   return chunks.filter(({ id }) => id >= first && id <= last);
 }
 
-type Packed = { frames: Map<number, Frame>; replaced: HostClosing["replaced"]; written: HostClosing["written"] };
+type Packed = { frames: Map<number, Frame> } & Pick<HostClosing, "replaced" | "removed" | "written">;
 
 /** Packs those of the hours that are open. A harmed chunk is left as it is, for people; the other hosts must not wait for it. */
 function packHours(hostNumber: number, hours: readonly number[], chunks: readonly StoredChunk[]): Packed {
   const frames = new Map<number, Frame>();
   const replaced: HostClosing["replaced"] = [];
+  const removed: HostClosing["removed"] = [];
   const written = new Map<number, Uint8Array>();
   for (const hour of hours) {
     const raw = among(chunks, hostNumber, "raw", hour);
@@ -176,6 +177,7 @@ function packHours(hostNumber: number, hours: readonly number[], chunks: readonl
     if (closed === null) continue;
     frames.set(hour, closed.frame);
     replaced.push(...closed.replaced);
+    removed.push(...closed.removed);
     for (const { id, packed } of closed.written) written.set(id, packed);
   }
   // A day's roll-up is made of what it was; another hour of it may be packed meanwhile.
@@ -184,6 +186,7 @@ function packHours(hostNumber: number, hours: readonly number[], chunks: readonl
   return {
     frames,
     replaced,
+    removed,
     written: Array.from(written, ([id, packed]) => ({ id, revision: revisionOf(id), packed })),
   };
 }
@@ -269,7 +272,12 @@ async function summarizeAnew(
 
 /** False: something came to it meanwhile, and nothing was written. */
 async function write(deps: Deps, budget: Budget, closing: HostClosing): Promise<boolean> {
-  const { replaced, written, summary, late } = closing;
-  budget.statements -= replaced.length + written.length + (summary === null ? 0 : 1) + (late === null ? 0 : 1);
+  const { replaced, removed, written, summary, late } = closing;
+  budget.statements -=
+    replaced.length +
+    (removed.length === 0 ? 0 : 2) +
+    written.length +
+    (summary === null ? 0 : 1) +
+    (late === null ? 0 : 1);
   return deps.store.chunks.close(closing);
 }

@@ -67,16 +67,23 @@ export async function startFor(deps: Deps, run: MigrationRun): Promise<CommandRe
   return record(command);
 }
 
-export function cancelFor(deps: Deps, run: MigrationRun, hostId: string, reason: string): CommandRecord {
-  const side = hostId === run.fromHostId ? "source" : "destination";
+function cancelOf(deps: Deps, run: MigrationRun, hostId: string, kind: string, reason: string): CommandRecord {
   const command: CancelCommand = {
     type: "migration.cancel",
-    ...head(deps, run, hostId, `cancel-${side}`),
+    ...head(deps, run, hostId, kind),
     vmUuid: run.vmUuid,
     reason,
   };
   return record(command);
 }
+
+/** To the source: ends the run. `number` rises with every one, for each expires and people may ask again. */
+export const cancelFor = (deps: Deps, run: MigrationRun, number: number, reason: string): CommandRecord =>
+  cancelOf(deps, run, run.fromHostId, `cancel-source-${number}`, reason);
+
+/** To the destination of a run that has ended: removes what waits there. */
+export const clearFor = (deps: Deps, run: MigrationRun, reason: string): CommandRecord =>
+  cancelOf(deps, run, run.toHostId, "cancel-destination", reason);
 
 /** To the source. `number` rises with every directive of the run. */
 export function steerFor(

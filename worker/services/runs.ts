@@ -12,7 +12,7 @@ import type { DriverName, Hypervisor } from "../model/wire/common.ts";
 import { type Outcome } from "../model/wire/event.ts";
 import { heldAtStart } from "./approval-guards.ts";
 import { learn } from "./calibration.ts";
-import { cancelFor, prepareFor, startFor } from "./run-commands.ts";
+import { clearFor, prepareFor, startFor } from "./run-commands.ts";
 import { dispatch } from "./commands.ts";
 import { readSnapshot } from "./snapshots.ts";
 import { sightingElsewhere } from "./whereabouts.ts";
@@ -209,7 +209,7 @@ async function endRun(deps: Deps, run: MigrationRun, change: RunChange): Promise
   // Before the claim nobody was told anything.
   const clear =
     hasEffect(state, "clear-destination") && run.fencingToken !== null
-      ? cancelFor(deps, run, run.toHostId, `The run has ended: ${state}.`)
+      ? clearFor(deps, run, `The run has ended: ${state}.`)
       : null;
   if (!(await deps.store.migrations.end(run, change, await factsOf(deps, run), { next, clear }))) return false;
   if (clear !== null) await dispatch(deps, clear);

@@ -40,10 +40,19 @@ export async function stopRun(deps: Deps, migrationId: string, failure: RunFailu
   if (isEnded(run.state)) return told(run, "ended", "It had ended before.");
   if (isPastNoReturn(run.state, run.postCopyActive) || !MAY_BE_ASKED.includes(run.state))
     return told(run, "runs-on", whyItRunsOn(run));
-  const command = cancelFor(deps, run, run.fromHostId, failure.detail.slice(0, 500));
-  await deps.store.commands.insert(command);
-  await dispatch(deps, command);
+  await askToCancel(deps, run, failure.detail.slice(0, 500));
   return told(run, "asked", `${run.fromHostId} was asked to cancel; the VM goes on there.`);
+}
+
+/** Asks the source: once more by the command that is on its way, by a new one where an earlier one was answered or has expired. */
+async function askToCancel(deps: Deps, run: MigrationRun, reason: string): Promise<void> {
+  const { commands } = deps.store;
+  const onItsWay = await commands.pendingOf(run.migrationId, "cancel-source", deps.now());
+  if (onItsWay !== null) return dispatch(deps, onItsWay);
+  const number = (await commands.countOf(run.migrationId, "cancel-source")) + 1;
+  const command = cancelFor(deps, run, number, reason);
+  // Else somebody else has asked at this moment.
+  if (await commands.insertNew(command)) await dispatch(deps, command);
 }
 
 const MAY_BE_ASKED: readonly RunState[] = ["prepared", "pre-copying"];

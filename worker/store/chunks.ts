@@ -197,9 +197,10 @@ const openIn = ({ fromHour, toHour }: { fromHour: number; toHour: number }): SQL
     AND h.number * ${HOST_STRIDE} + ${baseOf("raw", toHour + 1) - 1} WHERE (c.head IS NOT NULL OR c.live IS NOT NULL)`;
 
 // NULL in a NOT NULL column fails the statement, and with it the whole batch.
-function closingStatements(db: Db, { hostNumber, replaced, written, summary, late }: HostClosing) {
+function closingStatements(db: Db, { hostNumber, replaced, removed, written, summary, late }: HostClosing) {
   const unhex = (bytes: Uint8Array | null): SQL => (bytes === null ? sql`NULL` : sql`unhex(${bytes.toHex()})`);
   return [
+    ...(removed.length === 0 ? [] : removal(db, removed)),
     ...replaced.map(({ id, revision, packed }) =>
       db
         .insert(chunks)
@@ -238,6 +239,20 @@ function closingStatements(db: Db, { hostNumber, replaced, written, summary, lat
             })
             .where(eq(hostState.hostNumber, hostNumber)),
         ]),
+  ];
+}
+
+/** A row that has changed fails the first of them; one that is gone was removed by somebody who packed the same. */
+function removal(db: Db, removed: HostClosing["removed"]) {
+  const rows = JSON.stringify(removed.map(({ id, revision }) => [id, revision]));
+  return [
+    db
+      .update(chunks)
+      .set({ revision: sql`NULL` })
+      .where(
+        sql`${chunks.id} IN (SELECT c.id FROM json_each(${rows}) r JOIN ${chunks} c ON c.id = r.value ->> 0 WHERE c.revision <> r.value ->> 1)`,
+      ),
+    db.delete(chunks).where(sql`${chunks.id} IN (SELECT value ->> 0 FROM json_each(${rows}))`),
   ];
 }
 

@@ -7,6 +7,10 @@ import { commands } from "./schema.ts";
 const isPending = (hostId: string | Placeholder, now: number | Placeholder) =>
   and(eq(commands.hostId, hostId), eq(commands.state, "pending"), gt(commands.expiresAt, now));
 
+/** Numbered commands of a run: `{migrationId}-{kind}-{number}`. */
+const ofKind = (migrationId: string, kind: string) =>
+  and(gt(commands.id, `${migrationId}-${kind}-`), lt(commands.id, `${migrationId}-${kind}.`));
+
 const PENDING_MAX = 50;
 
 const pendingRow = z.tuple([z.string(), z.string(), z.string(), z.string(), z.string(), z.int(), z.int()]);
@@ -54,19 +58,26 @@ export function commandStore(db: Db) {
     byId: async (id: string): Promise<(CommandRecord & { state: string }) | null> =>
       (await db.select().from(commands).where(eq(commands.id, id)).get()) ?? null,
 
-    /** Writes a command that goes with no step of a run. */
-    insert: async (command: CommandRecord) => {
-      await pendingStatement(db, command);
-    },
-
     /** How many commands of this kind a run has had; their ids are numbered. */
     countOf: async (migrationId: string, kind: string): Promise<number> => {
       const row = await db
         .select({ count: sql<number>`count(*)` })
         .from(commands)
-        .where(and(gt(commands.id, `${migrationId}-${kind}-`), lt(commands.id, `${migrationId}-${kind}.`)))
+        .where(ofKind(migrationId, kind))
         .get();
       return row?.count ?? 0;
+    },
+
+    /** The command of this kind that the run's agent has not answered and that is still good. */
+    pendingOf: async (migrationId: string, kind: string, now: number): Promise<CommandRecord | null> => {
+      const row = await db
+        .select()
+        .from(commands)
+        .where(and(ofKind(migrationId, kind), eq(commands.state, "pending"), gt(commands.expiresAt, now)))
+        .get();
+      if (row === undefined) return null;
+      const { state: _, ...command } = row;
+      return command;
     },
 
     /** False: another command has that id. */

@@ -33,6 +33,10 @@ function stateChange(batches: SQL) {
   };
 }
 
+/** Frames that rely on what stands before them (a revision above 1) do not make a chunk that packing has removed. */
+const startOf = (id: SQL, revision: SQL): SQL =>
+  sql`CASE WHEN ${revision} = 1 OR EXISTS (SELECT 1 FROM chunks WHERE id = ${id}) THEN ${revision} END`;
+
 const CHUNK_CHANGE = {
   target: chunks.id,
   set: {
@@ -66,11 +70,11 @@ const chunkRow = ({ id, revision, head, live }: Append) => ({
   live: live?.toBase64() ?? null,
 });
 
-/** The first `count` members of the JSON arrays in a bound array. */
-const rowsOf = (count: number): SQL => {
-  const members = Array.from({ length: count }, (_, index) => `value ->> ${index}`).join(", ");
-  return sql`SELECT ${sql.raw(members)} FROM json_each(${sql.placeholder("rows")}) WHERE true`;
-};
+const member = (index: number): SQL => sql.raw(`value ->> ${index}`);
+
+/** Rows made of the members of the JSON arrays in a bound array. */
+const rowsOf = (columns: readonly SQL[]): SQL =>
+  sql`SELECT ${sql.join([...columns], sql`, `)} FROM json_each(${sql.placeholder("rows")}) WHERE true`;
 
 /** One host, as agents write: a statement a row. */
 function compileOne(db: Db): (write: HostWrite, commandsOf: CommandsOf | null) => D1PreparedStatement[] {
@@ -92,7 +96,12 @@ function compileOne(db: Db): (write: HostWrite, commandsOf: CommandsOf | null) =
     db,
     db
       .insert(chunks)
-      .values({ id: value("id"), revision: value("revision"), head: value("head"), live: value("live") })
+      .values({
+        id: value("id"),
+        revision: startOf(sql`${value("id")}`, sql`${value("revision")}`),
+        head: value("head"),
+        live: value("live"),
+      })
       .onConflictDoUpdate(CHUNK_CHANGE),
   );
   return (write, commandsOf) => [
@@ -111,10 +120,12 @@ function compileMany(db: Db): (writes: readonly HostWrite[]) => D1PreparedStatem
     db,
     db
       .insert(hostState)
-      .select(rowsOf(12))
+      .select(rowsOf(Array.from({ length: 12 }, (_, index) => member(index))))
       .onConflictDoUpdate(stateChange(sql`host_state.batches`)),
   );
-  const append = compile(db, db.insert(chunks).select(rowsOf(5)).onConflictDoUpdate(CHUNK_CHANGE));
+  const [id, revision, ...rest] = [0, 1, 2, 3, 4].map(member) as [SQL, SQL, ...SQL[]];
+  const rows = rowsOf([id, startOf(id, revision), ...rest]);
+  const append = compile(db, db.insert(chunks).select(rows).onConflictDoUpdate(CHUNK_CHANGE));
   return (writes) => [
     states({ rows: JSON.stringify(writes.map((write) => Object.values(stateRow(write)))) }),
     append({

@@ -84,7 +84,7 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000, concu
         slowBytesPerSecond: SLOW,
         dirtiedBytes: { min: DIRTIED_BYTES / 4, max: DIRTIED_BYTES * 4 },
         tooMuchMemoryBytes: 1024 * GIB,
-        // No `breakPostCopy`: that a lost link is recovered under libvirt does not hold on busy machines (docs/agent.md).
+        // No `breakPostCopy`: emulated, a guest that waits for a page holds the lock without which QEMU answers libvirt nothing.
         close,
       };
     },

@@ -34,10 +34,10 @@ export function appended(rows: Rows, appends: readonly Append[]): Rows | null {
   const after = new Map(rows);
   for (const { id, revision, head, live } of appends) {
     const row = after.get(id);
-    if (row !== undefined && revision !== null && revision !== row.revision) return null;
+    if (revision !== null && revision !== row?.revision) return null;
     after.set(id, {
       id,
-      revision: (row?.revision ?? revision ?? 0) + 1,
+      revision: (row?.revision ?? 0) + 1,
       head: joined(row?.head ?? null, head),
       live: joined(row?.live ?? null, live),
       packed: row?.packed ?? null,
@@ -47,9 +47,13 @@ export function appended(rows: Rows, appends: readonly Append[]): Rows | null {
 }
 
 /** null: a chunk has another revision by now. */
-export function replaced(rows: Rows, changes: ClosedHour["replaced"]): Rows | null {
+export function packed(rows: Rows, changes: Pick<ClosedHour, "replaced" | "removed">): Rows | null {
   const after = new Map(rows);
-  for (const { id, revision, packed } of changes) {
+  for (const { id, revision } of changes.removed) {
+    if (after.get(id)?.revision !== revision) return null;
+    after.delete(id);
+  }
+  for (const { id, revision, packed } of changes.replaced) {
     if ((after.get(id)?.revision ?? 0) !== revision) return null;
     after.set(id, { id, revision: revision + 1, head: null, live: null, packed });
   }
@@ -96,7 +100,7 @@ export const ofHour = (rows: Rows, hour: number): StoredChunk[] =>
 
 /** After an hour was packed, of which the writer learns nothing. */
 export function closed(writer: Writer, hour: number): Writer {
-  const rows = replaced(writer.rows, closeHour(HOST_NUMBER, hour, ofHour(writer.rows, hour), []).replaced);
+  const rows = packed(writer.rows, closeHour(HOST_NUMBER, hour, ofHour(writer.rows, hour), []));
   if (rows === null) throw new Error("a closed hour that does not fit the rows it was made of");
   return { ...writer, rows };
 }

@@ -112,9 +112,9 @@ describe("an hour that is closed", () => {
       fc.property(anyParts(FIRST), fc.array(anyBatch(FIRST), { minLength: 1, maxLength: 3 }), (parts, late) => {
         const first = close(FIRST, open(FIRST, parts));
         const [late0] = open(FIRST, [late]);
-        const behind = rawAfter(first).map((row, part, { length }) =>
-          part === length - 1 ? { ...row, head: late0?.head ?? null, live: late0?.live ?? null } : row,
-        );
+        const rows = rawAfter(first);
+        const last = rows.pop() ?? chunk(id(FIRST), {});
+        const behind = [...rows, { ...last, head: late0?.head ?? null, live: late0?.live ?? null }];
         const again = close(FIRST, behind, dayAfter(first));
         const whole = close(FIRST, open(FIRST, [...parts, late]));
         expect(samplesOf([again.frame])).toEqual(samplesOf([whole.frame]));
@@ -162,36 +162,41 @@ const batch = (hour: number, value: number, entity = HOST, metric = "cpu_used_co
 
 describe("the chunks of a closed hour", () => {
   test("are none where there were none", () => {
-    expect(close(FIRST, [])).toEqual({ frame: EMPTY_FRAME, replaced: [], written: [] });
+    expect(close(FIRST, [])).toEqual({ frame: EMPTY_FRAME, replaced: [], removed: [], written: [] });
   });
 
-  test("are emptied where fewer parts are enough, and stay, so that an append notices", () => {
-    const raw = open(FIRST, [[batch(FIRST, 1)], [batch(FIRST, 2)], [batch(FIRST, 3)]]);
-    const { replaced } = close(FIRST, raw);
-    expect(replaced.map(({ id: at, packed }) => [at, packed === null])).toEqual([
-      [id(FIRST, 0), false],
-      [id(FIRST, 1), true],
-      [id(FIRST, 2), true],
-    ]);
-  });
-
-  test("are all replaced as they were read, with their own revisions, and 0 for one that was not there", () => {
+  test("are removed where fewer parts are enough, each as it was read", () => {
     const raw = [0, 3].map((part) =>
       chunk(id(FIRST, part), { revision: 17 + part, head: appended([batch(FIRST, part)]) }),
     );
-    const { replaced } = close(FIRST, raw);
-    expect(replaced.map(({ id: at, revision }) => [at, revision])).toEqual([
-      [id(FIRST, 0), 17],
-      [id(FIRST, 1), 0],
-      [id(FIRST, 2), 0],
-      [id(FIRST, 3), 20],
+    const { replaced, removed } = close(FIRST, raw);
+    expect(replaced.map(({ id: at, revision, packed }) => [at, revision, packed === null])).toEqual([
+      [id(FIRST, 0), 17, false],
     ]);
+    expect(removed).toEqual([{ id: id(FIRST, 3), revision: 20 }]);
+  });
+
+  test("stay where something was packed in them, so that no revision of it comes again", () => {
+    const { replaced: first } = close(FIRST, open(FIRST, [[batch(FIRST, 1)]]));
+    const raw = [0, 1].map((part) => chunk(id(FIRST, part), { revision: 5, packed: first[0]?.packed ?? null }));
+    const { replaced, removed } = close(FIRST, raw);
+    expect(replaced.map(({ id: at, revision, packed }) => [at, revision, packed === null])).toEqual([
+      [id(FIRST, 0), 5, false],
+      [id(FIRST, 1), 5, true],
+    ]);
+    expect(removed).toEqual([]);
+  });
+
+  test("have the revision 0 where one was not there", () => {
+    const raw = [chunk(id(FIRST, 3), { revision: 2, head: appended([batch(FIRST, 3)]) })];
+    expect(close(FIRST, raw).replaced.map(({ id: at, revision }) => [at, revision])).toEqual([[id(FIRST, 0), 0]]);
   });
 
   test("hold nothing where the batches held nothing", () => {
     const gap = batch(FIRST, Number.NaN);
     const closed = close(FIRST, open(FIRST, [[gap]]));
-    expect(closed.replaced).toEqual([{ id: id(FIRST), revision: 1, packed: null }]);
+    expect(closed.replaced).toEqual([]);
+    expect(closed.removed).toEqual([{ id: id(FIRST), revision: 1 }]);
     expect(closed.written).toEqual([]);
   });
 });

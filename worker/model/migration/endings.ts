@@ -1,5 +1,5 @@
 // How a course that began with rounds ends: switched over, finished by post-copy, forced or cancelled.
-import { resumePhase } from "./post-copy.ts";
+import { type Resume, resumePhase } from "./post-copy.ts";
 import { POST_COPY_START_MS } from "./priors.ts";
 import { diskTraffic } from "./storage.ts";
 import type { RoundsEnd } from "./rounds.ts";
@@ -10,7 +10,7 @@ import type { StopRule } from "./types.ts";
 export function switchOver(scenario: Scenario, end: RoundsEnd, stopRule: StopRule, converged = true): Course {
   const wireBytes = rest(scenario, end);
   const downtimeMs = scenario.switchoverMs + burstMs(scenario, end, wireBytes);
-  return course(scenario, end, { stopRule, converged, downtimeMs, restBytes: wireBytes });
+  return course(scenario, end, stopRule, converged, downtimeMs, wireBytes, null);
 }
 
 /** The VM is stopped above the threshold: capped rounds go on until what is left is under it, then line rate. */
@@ -19,7 +19,7 @@ function forced(scenario: Scenario, end: RoundsEnd): Course {
   const wireBytes = rest(scenario, end);
   const capped = Math.max(0, wireBytes - (rate * scenario.parameters.downtimeLimitMs) / 1000);
   const downtimeMs = scenario.switchoverMs + (capped / rate) * 1000 + burstMs(scenario, end, wireBytes - capped);
-  return course(scenario, end, { stopRule: "deadline-force", converged: false, downtimeMs, restBytes: wireBytes });
+  return course(scenario, end, "deadline-force", false, downtimeMs, wireBytes, null);
 }
 
 /** The rest is fetched and pushed with the VM running at the destination. */
@@ -28,21 +28,12 @@ export function postCopyFrom(scenario: Scenario, end: RoundsEnd, stopRule: StopR
   const unsentRatio = Math.min(1, end.unsentBytes / Math.max(1, scenario.nonzeroBytes));
   const resume = resumePhase(scenario, { normalBytes, zeroBytes, unsentRatio });
   const downtimeMs = scenario.switchoverMs + POST_COPY_START_MS + scenario.discardMsPerByte * end.normalBytes;
-  const all = course(scenario, end, { stopRule, converged, downtimeMs, restBytes: resume.wireBytes });
-  return {
-    ...all,
-    resumeMs: resume.durationMs,
-    phaseMs: { ...all.phaseMs, "post-copy": resume.durationMs },
-    remoteFaults: resume.remoteFaults,
-    remoteFaultRatio: resume.faultRatio,
-    stallMs: resume.stallMs,
-    lostVcpuSeconds: all.lostVcpuSeconds + resume.lostVcpuSeconds,
-  };
+  return course(scenario, end, stopRule, converged, downtimeMs, resume.wireBytes, resume);
 }
 
 /** The VM never stopped; what was sent was for nothing. */
 function cancelled(scenario: Scenario, end: RoundsEnd): Course {
-  const all = course(scenario, end, { stopRule: "deadline-cancel", converged: false, downtimeMs: null, restBytes: 0 });
+  const all = course(scenario, end, "deadline-cancel", false, null, 0, null);
   return { ...all, pages: end.pages, zeroPages: end.zeroPages };
 }
 
@@ -114,24 +105,38 @@ function rest(scenario: Scenario, end: RoundsEnd): number {
   return end.normalBytes * scenario.wirePerNormalByte + end.zeroBytes * scenario.wirePerZeroByte;
 }
 
-type Ending = { stopRule: StopRule; converged: boolean; downtimeMs: number | null; restBytes: number };
-
-function course(scenario: Scenario, end: RoundsEnd, { stopRule, converged, downtimeMs, restBytes }: Ending): Course {
-  const { setupMs: setup, disksMs } = scenario;
+/** Every property once and by name: there are thousands of courses in a plan, and spreading them was a tenth of its time. */
+function course(
+  scenario: Scenario,
+  end: RoundsEnd,
+  stopRule: StopRule,
+  converged: boolean,
+  downtimeMs: number | null,
+  restBytes: number,
+  resume: Resume | null,
+): Course {
+  const { setupMs, disksMs } = scenario;
+  const resumeMs = resume?.durationMs ?? 0;
   return {
     converged,
     stopRule,
-    preparationMs: setup + disksMs + end.elapsedMs,
+    preparationMs: setupMs + disksMs + end.elapsedMs,
     downtimeMs,
-    resumeMs: 0,
-    phaseMs: { setup, disks: disksMs, rounds: end.elapsedMs, switchover: downtimeMs ?? 0, "post-copy": 0 },
+    resumeMs,
+    phaseMs: {
+      setup: setupMs,
+      disks: disksMs,
+      rounds: end.elapsedMs,
+      switchover: downtimeMs ?? 0,
+      "post-copy": resumeMs,
+    },
     wireBytes: end.wireBytes + restBytes,
     pages: end.pages + end.normalBytes / scenario.pageBytes,
     zeroPages: end.zeroPages + end.zeroBytes / scenario.pageBytes,
-    remoteFaults: 0,
-    remoteFaultRatio: 0,
-    stallMs: 0,
-    lostVcpuSeconds: end.lostVcpuSeconds,
+    remoteFaults: resume?.remoteFaults ?? 0,
+    remoteFaultRatio: resume?.faultRatio ?? 0,
+    stallMs: resume?.stallMs ?? 0,
+    lostVcpuSeconds: end.lostVcpuSeconds + (resume?.lostVcpuSeconds ?? 0),
     rounds: end.rounds,
   };
 }

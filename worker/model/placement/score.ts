@@ -6,6 +6,7 @@ import type { PlanParameters, Goal } from "./types.ts";
 import { GIB, HOUR_MS, SECOND_MS } from "../units.ts";
 import type { PowerModel } from "../wire/inventory.ts";
 import { CPU, DISK, deviationOf, MEMORY, NETWORK, ratioOf, RESOURCES, type World } from "./world.ts";
+import { distanceIn, sitesOf } from "./sites.ts";
 
 const WATTS_PER_KW = 1000;
 const SECONDS_PER_HOUR = HOUR_MS / SECOND_MS;
@@ -104,13 +105,15 @@ export function hostRate(world: World, host: number, counted: Counted, means: Me
 
 /** Bytes a second between these VMs and any others, each pair once, times how far apart the two are. */
 export function crossing(world: World, vms: readonly number[]): number {
-  const counted = new Set<number>();
+  const { hostOf, peers } = world;
+  const sites = sitesOf(world);
+  const counted = vms.length > 1 ? new Set<number>() : null;
   let sum = 0;
   for (const vm of vms) {
-    counted.add(vm);
-    for (const peer of world.peers[vm] ?? [])
-      if (!counted.has(peer.vm))
-        sum += peer.bytesPerSecond * distance(world, world.hostOf[vm] ?? 0, world.hostOf[peer.vm] ?? 0);
+    counted?.add(vm);
+    for (const peer of peers[vm] ?? [])
+      if (counted?.has(peer.vm) !== true)
+        sum += peer.bytesPerSecond * distanceIn(sites, hostOf[vm] ?? 0, hostOf[peer.vm] ?? 0);
   }
   return sum;
 }
@@ -122,15 +125,6 @@ export const trafficPrice = ({ prices }: PlanParameters, crossingBytesPerSecond:
 /** What the traffic of these VMs with each other and with the rest costs an hour. */
 export const trafficRate = (world: World, vms: readonly number[]): number =>
   trafficPrice(world.parameters, crossing(world, vms));
-
-/** 0 on one host, 1 in one rack or where racks are not known, 2 between racks, 4 between zones. */
-export function distance(world: World, a: number, b: number): number {
-  if (a === b) return 0;
-  const [one, other] = [world.hosts[a], world.hosts[b]];
-  if (one?.zone !== undefined && other?.zone !== undefined && one.zone !== other.zone) return 4;
-  if (one?.rack !== undefined && other?.rack !== undefined && one.rack !== other.rack) return 2;
-  return 1;
-}
 
 /** What the whole state costs an hour. */
 export function stateRate(world: World, counted: Counted, means: Means = meansOf(world)): Rate {

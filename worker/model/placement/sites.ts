@@ -1,6 +1,5 @@
 // Hosts of one rack and zone are equally far from everything else: distances are asked of such sites, not of every host.
 import type { SnapshotHost } from "../cluster.ts";
-import { distance } from "./score.ts";
 import type { World } from "./world.ts";
 
 export type Sites = {
@@ -31,10 +30,21 @@ export function sitesOf(world: World): Sites {
   const distances = new Float64Array(count * count);
   hosts.forEach(([a = 0], from) =>
     hosts.forEach(([b = 0], to) => {
-      distances[from * count + to] = from === to ? 1 : distance(world, a, b);
+      distances[from * count + to] = between(world.hosts[a], world.hosts[b]);
     }),
   );
   const sites = { ofHost, hosts, distances };
   known.set(world.hosts, sites);
   return sites;
 }
+
+/** Of two hosts. */
+function between(one: SnapshotHost | undefined, other: SnapshotHost | undefined): number {
+  if (one?.zone !== undefined && other?.zone !== undefined && one.zone !== other.zone) return 4;
+  if (one?.rack !== undefined && other?.rack !== undefined && one.rack !== other.rack) return 2;
+  return 1;
+}
+
+/** 0 on one host, 1 in one rack or where racks are not known, 2 between racks, 4 between zones. */
+export const distanceIn = ({ ofHost, hosts, distances }: Sites, a: number, b: number): number =>
+  a === b ? 0 : (distances[(ofHost[a] ?? 0) * hosts.length + (ofHost[b] ?? 0)] ?? 1);

@@ -25,6 +25,7 @@ export const rangeOf = (hostNumber: number, tier: Tier, hour: number): { first: 
 export type ClosedHour = {
   frame: Frame;
   replaced: { id: number; revision: number; packed: Uint8Array | null }[];
+  removed: { id: number; revision: number }[];
   written: { id: number; packed: Uint8Array }[];
 };
 
@@ -44,15 +45,20 @@ export function closeHour(
   const stored = day.map(({ packed }) => (packed === null ? EMPTY_ROLLUP : unpack(packed)));
   const merged = [...stored, coarse].reduce(mergeRollup);
   const parts = packParts(rawContent(frame));
-  const partCount = Math.max(parts.length, ...raw.map(({ id }) => chunkKey(id).part + 1));
   const idOf = (tier: Tier, of: number, part: number): number => chunkId({ hostNumber, tier, hour: of, part });
+  const leftOver = raw.filter(({ id }) => chunkKey(id).part >= parts.length);
   return {
     frame,
-    // What is left over of the parts that there were holds nothing any more; it stays, so that an append notices.
-    replaced: Array.from({ length: partCount }, (_, part) => {
-      const id = idOf("raw", hour, part);
-      return { id, revision: raw.find((chunk) => chunk.id === id)?.revision ?? 0, packed: parts[part] ?? null };
-    }),
+    replaced: [
+      ...parts.map((packed, part) => {
+        const id = idOf("raw", hour, part);
+        return { id, revision: raw.find((chunk) => chunk.id === id)?.revision ?? 0, packed };
+      }),
+      // What was packed may be remembered by its revision, which must not come again: it stays, and holds nothing.
+      ...leftOver.filter(({ packed }) => packed !== null).map(({ id, revision }) => ({ id, revision, packed: null })),
+    ],
+    // Emptied they would keep the pages that their frames lay in: a third of all that is stored.
+    removed: leftOver.filter(({ packed }) => packed === null).map(({ id, revision }) => ({ id, revision })),
     written: [
       ...packParts(fine).map((packed, part) => ({ id: idOf("5min", hour, part), packed })),
       ...packParts(merged).map((packed, part) => ({ id: idOf("1h", dayOf(hour), part), packed })),

@@ -66,6 +66,8 @@ export type HostClosing = {
   hostNumber: number;
   /** Raw chunks as they were read, 0: not there, and what they become; they must not have changed. */
   replaced: { id: number; revision: number; packed: Uint8Array | null }[];
+  /** Raw chunks as they were read, of which nothing is left over; they must not have changed either. */
+  removed: { id: number; revision: number }[];
   /** Roll-ups. `revision` as it was read, 0: not there, null: was not read. */
   written: { id: number; revision: number | null; packed: Uint8Array }[];
   /** `before`: when the one that was read was made, null: there was none. */

@@ -5,7 +5,8 @@ import { MIB } from "../../../../worker/model/units.ts";
 import { arrived, type FaultCase } from "../case.ts";
 import { guestOf, outcome, runsOf, setOut, type Play } from "../play.ts";
 
-const COPY: Partial<PlanParameters> = { mechanisms: ["pre-copy"], bandwidthBytesPerSecondMax: 24 * MIB };
+/** Slow enough for two to meet, though a busy machine begins the one some seconds after the other. */
+const COPY: Partial<PlanParameters> = { mechanisms: ["pre-copy"], bandwidthBytesPerSecondMax: 6 * MIB };
 const AT_ONCE = 2;
 const TWO_AT_ONCE: Partial<PlanParameters> = {
   concurrencyPerHost: AT_ONCE,

@@ -2,8 +2,8 @@
 import { hotResource, placeBundle, tooHot, unitOf } from "../bundles.ts";
 import { arrivalRejections, fits, stayingReasons } from "../constraints.ts";
 import { listed, percent, rate } from "../format.ts";
-import { distance, trafficPrice } from "../score.ts";
-import { sitesOf } from "../sites.ts";
+import { trafficPrice } from "../score.ts";
+import { distanceIn, sitesOf } from "../sites.ts";
 import type { StrategyAnswer, StrategyInput } from "../strategy.ts";
 import type { Rejection } from "../types.ts";
 import { HOUR_MS } from "../../units.ts";
@@ -30,7 +30,8 @@ export function nearerHosts(world: World, unit: readonly number[]): Nearer {
     for (const { vm, bytesPerSecond } of outside) crossing += bytesPerSecond * distanceTo(world.hostOf[vm] ?? 0);
     return crossing;
   };
-  const now = crossingAt((peerHost) => distance(world, from, peerHost));
+  const sites = sitesOf(world);
+  const now = crossingAt((peerHost) => distanceIn(sites, from, peerHost));
   const ofPeers = [...new Set(outside.map(({ vm }) => world.hostOf[vm] ?? 0))];
   const nearer: { host: number; saved: number }[] = [];
   const consider = (host: number, crossing: number): void => {
@@ -39,7 +40,7 @@ export function nearerHosts(world: World, unit: readonly number[]): Nearer {
   for (const host of ofPeers)
     consider(
       host,
-      crossingAt((peerHost) => distance(world, host, peerHost)),
+      crossingAt((peerHost) => distanceIn(sites, host, peerHost)),
     );
   // The same for all other hosts of a site; of sites that are equally near all are taken.
   let [taken, last] = [0, -1];

@@ -147,6 +147,35 @@ describe("who may approve", () => {
   });
 });
 
+describe("a policy", () => {
+  test("may ask for more than its cluster, and who has made it may then not approve alone", async () => {
+    const at = await world();
+    const [maker, other] = [await person("operate"), await person()];
+    const { body: policy } = await call<{ policyId: string; approvals: object }>("POST", "/v1/policies", {
+      token: maker.token,
+      body: {
+        cluster: at.cluster,
+        name: "drain",
+        goals: [{ goal: "evacuate", parameters: { hostIds: [at.a.hostId] } }],
+        trigger: { type: "interval", everyMs: HOUR_MS },
+        shadowUntil: null,
+        approvals: { selfPermitted: false },
+      },
+    });
+    expect(policy.approvals).toMatchObject({ needed: 1, selfPermitted: false });
+    const { body } = await call<{ run: { planId: string } }>("POST", `/v1/policies/${policy.policyId}/run`, {
+      token: maker.token,
+      body: {},
+    });
+    const { body: plan } = await call<Plan>("GET", `/v1/plans/${body.run.planId}`);
+    expect(plan).toMatchObject({ state: "proposed", policyId: policy.policyId });
+    expect((await approve(plan, maker.token)).body.type).toBe("/problems/may-not-approve");
+    expect((await approve(plan, other.token)).status).toBe(200);
+    const changed = await call(`PATCH`, `/v1/policies/${policy.policyId}`, { body: { approvals: null } });
+    expect(changed.body).not.toHaveProperty("approvals");
+  });
+});
+
 describe("an emergency", () => {
   test("needs a reason and the scope operate, and is said to be one", async () => {
     const at = await world();

@@ -13,10 +13,23 @@ export type LiveMessage = { message: Message; about: { subject: string; isEnded:
 
 const GOES_ON: readonly Plan["state"][] = ["proposed", "approved", "executing"];
 
-export async function planView(deps: Deps, plan: Plan): Promise<LiveMessage> {
-  const { rule, given } = await readApprovals(deps, plan);
+/** People by what their tokens are called; whoever has none is called by their id. */
+export async function namesOf(deps: Deps, ids: readonly (string | null)[]): Promise<(id: string) => string> {
+  const names = await deps.store.tokens.names(ids.filter((id) => id !== null));
+  return (id) => names.get(id) ?? id;
+}
+
+export async function planView(deps: Deps, stored: Plan): Promise<LiveMessage> {
+  const { rule, given } = await readApprovals(deps, stored);
   const counted = given.filter(({ counts }) => counts).map(({ by }) => by);
-  const approvals = { needed: rule.needed, given: counted };
+  const nameOf = await namesOf(deps, [stored.createdBy, stored.decidedBy, ...counted]);
+  const { decidedBy } = stored;
+  const plan = {
+    ...stored,
+    createdBy: nameOf(stored.createdBy),
+    decidedBy: decidedBy === null ? null : nameOf(decidedBy),
+  };
+  const approvals = { needed: rule.needed, given: counted.map(nameOf) };
   return {
     message: planMessage({ plan, approvals, now: deps.now(), publicUrl: deps.outgoing.publicUrl }),
     about: { subject: plan.planId, isEnded: !GOES_ON.includes(plan.state) },

@@ -6,7 +6,7 @@ import { eventMessage } from "../model/chat/event-lines.ts";
 import type { Message } from "../model/chat/message.ts";
 import { nextAttempt } from "../model/webhooks/schedule.ts";
 import { SOON_MS } from "../model/webhooks/webhook.ts";
-import { SECOND_MS } from "../model/units.ts";
+import { HOUR_MS, SECOND_MS } from "../model/units.ts";
 import { type Posted, postLive, postToChannel, updateLive } from "./chat-channels.ts";
 import { type LiveMessage, namesOf, planView, runView } from "./chat-views.ts";
 
@@ -65,7 +65,7 @@ async function attempt(
   await deps.store.deliveries.recordOne({ deliveryId, attempt: made, next }, now);
   const isLater = !posted.ok && !posted.isFinal;
   return {
-    restUntil: isLater ? now + (posted.retryAfterMs ?? REST_MS) : null,
+    restUntil: isLater ? now + Math.min(posted.retryAfterMs ?? REST_MS, HOUR_MS) : null,
     trouble: posted.ok ? null : posted.error,
   };
 }

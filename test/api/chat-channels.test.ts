@@ -176,3 +176,30 @@ test("requests are remembered by their signatures alone once they are done", asy
     )
     .toBe(0);
 });
+
+test("a button that was made for another content of the plan decides nothing", async () => {
+  const at = await world();
+  const ops = await linked(talk("slack"), "careful", ALL);
+  const other = { ...at.plan, contentHash: "0".repeat(64) };
+  await ops.press(button("approve", other), "1");
+  await ops.saw("not the plan that this button was made for");
+  expect(await planOf(at.plan.planId)).toMatchObject({ state: "proposed", decidedBy: null });
+});
+
+test("a migration is cancelled, and in the end everything stopped", async () => {
+  const at = await world();
+  const ops = await linked(talk("discord"), "firm", ALL);
+  const { migrationId } = await toPreCopying(at);
+  await ops.say(`cancel ${migrationId} wrong_host`);
+  await ops.saw(migrationId);
+  const { commands } = (await at.a.beat({ [at.guest.uuid]: "running" })).body;
+  expect(commands.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toContain("migration.cancel");
+  expect(JSON.stringify(await ops.say("stop"))).toContain("Stop everything");
+  await ops.explain("stop", "smoke in the cellar", null);
+  await ops.saw("Everything is stopped");
+  const { body } = await call<{ items: { cluster: string; reason: string }[] }>(
+    "GET",
+    `/v1/freezes?cluster=${at.cluster}`,
+  );
+  expect(body.items).toMatchObject([{ cluster: at.cluster, reason: "smoke in the cellar" }]);
+});

@@ -1,7 +1,11 @@
 import { cloudflareTest, readD1Migrations } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { freePort } from "./scripts/bench/telemetry/peers.ts";
 
 const migrations = await readD1Migrations("migrations");
+// Where the tests' chat platform listens: the Worker has to know it before it is there.
+const chatPort = (process.env["CHAT_PLATFORM_PORT"] ??= String(await freePort()));
+const chatUrl = `http://127.0.0.1:${chatPort}`;
 
 export default defineConfig({
   test: {
@@ -51,6 +55,13 @@ export default defineConfig({
                 LOCAL: "yes",
                 ADMIN_TOKEN: "drv_test_admin_token_0000000000000000",
                 // A throw-away seed, used by these tests only.
+                // Of Slack's published example; the public key of the seed that is 32 times 9.
+                SLACK_SIGNING_SECRET: "8f742231b10e8888abcd99yyyzzz85a5",
+                SLACK_BOT_TOKEN: "xoxb-test",
+                SLACK_API_URL: `${chatUrl}/slack/api`,
+                DISCORD_PUBLIC_KEY: "fd1724385aa0c75b64fb78cd602fa1d991fdebf76b13c58ed702eac835e9f618",
+                DISCORD_BOT_TOKEN: "bot-test",
+                DISCORD_API_URL: `${chatUrl}/discord`,
                 COMMAND_SIGNING_KEY: "whsk_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=",
               },
             },

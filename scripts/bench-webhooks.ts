@@ -2,6 +2,7 @@
 // on stdout, a table on stderr. Machines are shared: compare the cases of one run.
 import { parseArgs } from "node:util";
 import { printTable, report } from "./bench/report.ts";
+import { runChat } from "./bench/webhooks/chat.ts";
 import { type Plan, type Result, run } from "./bench/webhooks/run.ts";
 
 const HELP = `usage: npm run bench:webhooks -- [options]
@@ -10,11 +11,12 @@ Real requests to a server on loopback, by Drover under miniflare. With 200 event
 2,000 that cannot, all of which wait when the webhooks are resumed.
 
   --events N    events, each of which goes to every webhook (200)
-  --case NAME   healthy, troubled or heap; may be given several times
+  --case NAME   healthy, troubled, heap or chat-ack; may be given several times
   --help        this text
 
 healthy: 40 webhooks that take everything. troubled: the same with 5 that hang and 5 that fail. heap: troubled, with the
-isolate's heap watched, which makes everything slower.`;
+isolate's heap watched, which makes everything slower. chat-ack: how long 300 commands each of Slack and Discord, twenty a
+second, wait for their acknowledgement while those before them are carried out.`;
 
 const { values } = parseArgs({
   options: {
@@ -39,10 +41,12 @@ const CASES: Record<string, Plan> = {
   troubled: { ...HEALTHY, hanging: 5, failing: 5 },
   heap: { ...HEALTHY, hanging: 5, failing: 5, withHeap: true },
 };
-const wanted = values.case ?? Object.keys(CASES);
-const unknown = wanted.filter((name) => CASES[name] === undefined);
+const CHAT = "chat-ack";
+const known = [...Object.keys(CASES), CHAT];
+const wanted = values.case ?? known;
+const unknown = wanted.filter((name) => !known.includes(name));
 if (unknown.length > 0) {
-  console.error(`no such case: ${unknown.join(", ")}; there are ${Object.keys(CASES).join(", ")}`);
+  console.error(`no such case: ${unknown.join(", ")}; there are ${known.join(", ")}`);
   process.exit(2);
 }
 
@@ -67,7 +71,28 @@ function tell(name: string, result: Result): void {
     figure(`heapMegabytesMax quarter ${quarter + 1}`, bytes / 1e6, "MB");
 }
 
+async function tellChat(): Promise<void> {
+  const result = await runChat({ requests: 600, everyMs: 50 });
+  for (const [platform, tookMs] of Object.entries(result))
+    for (const [metric, ratio] of [
+      ["p50", 0.5],
+      ["p99", 0.99],
+      ["max", 1],
+    ] as const)
+      report({
+        bench: "webhooks",
+        case: CHAT,
+        metric: `${platform} ${metric}`,
+        value: quantile(tookMs, ratio),
+        unit: "ms",
+      });
+}
+
 for (const name of wanted) {
+  if (name === CHAT) {
+    console.error(`… ${name}`);
+    await tellChat();
+  }
   const plan = CASES[name];
   if (plan === undefined) continue;
   console.error(`… ${name}`);

@@ -8,6 +8,7 @@ declare namespace Cloudflare {
     ADMIN_TOKEN: string;
     LOCAL: string;
     COMMAND_SIGNING_KEY: string;
+    SLACK_API_URL: string;
   }
   interface GlobalProps {
     mainModule: typeof import("../worker/index.ts");

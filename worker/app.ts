@@ -6,8 +6,10 @@ import type { AppEnv, Bindings, Deps } from "./env.ts";
 import { AppError } from "./errors.ts";
 import { notFound, onError } from "./http/problem.ts";
 import { createRouter } from "./http/route.ts";
+import { approvalRuleRoutes } from "./routes/approval-rules.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { calibrationRoutes } from "./routes/calibration.ts";
+import { chatRoutes } from "./routes/chat.ts";
 import { channelRoutes } from "./routes/channel.ts";
 import { estimateRoutes } from "./routes/estimates.ts";
 import { foreignRoutes } from "./routes/foreign.ts";
@@ -32,9 +34,14 @@ import { describeEvents } from "./http/webhook-docs.ts";
 
 export const BODY_BYTES_MAX = 5 * 1_048_576;
 
+/** A body has to be read as a whole before it can be verified; what platforms send is some kilobytes. */
+const CHAT_BODY_BYTES_MAX = 262_144;
+
 /** A whole cluster may be in the body of a plan; of everything else a body is smaller. */
-const limitOf = (method: string, path: string): number =>
-  method === "POST" && path === "/v1/plans" ? PLAN_BODY_BYTES_MAX : BODY_BYTES_MAX;
+function limitOf(method: string, path: string): number {
+  if (path.startsWith("/v1/chat/")) return CHAT_BODY_BYTES_MAX;
+  return method === "POST" && path === "/v1/plans" ? PLAN_BODY_BYTES_MAX : BODY_BYTES_MAX;
+}
 
 function tooLarge(limitBytes: number): never {
   throw new AppError({ code: "body_too_large", limitBytes });
@@ -50,16 +57,8 @@ const limitedBody = createMiddleware<AppEnv>(async (c, next) => {
   return next();
 });
 
-export function createApp(makeDeps: (env: Bindings) => Deps) {
-  const app = createRouter();
-  app.onError(onError);
-  app.notFound(notFound);
-  app.use(secureHeaders());
-  app.use(limitedBody);
-  app.use(async (c, next) => {
-    c.set("deps", makeDeps(c.env));
-    await next();
-  });
+/** `GET /openapi.json`. */
+function document(app: ReturnType<typeof createRouter>): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "bearer", {
     type: "http",
     scheme: "bearer",
@@ -75,6 +74,19 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
         "Metrics service and live-migration advisor for virtual machines. Errors are problem+json (RFC 9457).",
     },
   });
+}
+
+export function createApp(makeDeps: (env: Bindings) => Deps) {
+  const app = createRouter();
+  app.onError(onError);
+  app.notFound(notFound);
+  app.use(secureHeaders());
+  app.use(limitedBody);
+  app.use(async (c, next) => {
+    c.set("deps", makeDeps(c.env));
+    await next();
+  });
+  document(app);
   return app
     .route("/", metaRoutes)
     .route("/v1/tokens", tokenRoutes)
@@ -89,6 +101,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/estimates", estimateRoutes)
     .route("/v1/calibration", calibrationRoutes)
     .route("/v1/plans", planRoutes)
+    .route("/v1/approval-rules", approvalRuleRoutes)
     .route("/v1/rules", ruleRoutes)
     .route("/v1/policies", policyRoutes)
     .route("/v1/freezes", freezeRoutes)
@@ -97,7 +110,8 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/outcomes", outcomeRoutes)
     .route("/v1/moves", moveRoutes)
     .route("/v1/webhooks", webhookRoutes)
-    .route("/v1/webhooks", webhookDeliveryRoutes);
+    .route("/v1/webhooks", webhookDeliveryRoutes)
+    .route("/v1/chat", chatRoutes);
 }
 
 export type AppType = ReturnType<typeof createApp>;

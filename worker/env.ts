@@ -16,8 +16,13 @@ import { AppError } from "./errors.ts";
 import type { Principal } from "./model/principal.ts";
 import { type AllowedAddresses, readAllowed } from "./model/webhooks/address.ts";
 import type { OutboxMessage } from "./model/webhooks/messages.ts";
+import { chatPlatforms } from "./adapters/chat/index.ts";
+import type { OutgoingCall } from "./adapters/chat/platform.ts";
+import { approvalStore } from "./store/approvals.ts";
 import { auditStore } from "./store/audit.ts";
 import { calibrationStore } from "./store/calibrations.ts";
+import { chatStore } from "./store/chat.ts";
+import { chatChannelStore } from "./store/chat-channels.ts";
 import { checkStore } from "./store/checks.ts";
 import { chunkStore } from "./store/chunks.ts";
 import type { Db } from "./store/db.ts";
@@ -41,6 +46,7 @@ import { policyRunStore } from "./store/policy-runs.ts";
 import { snapshotStore } from "./store/snapshots.ts";
 import { telemetryStore } from "./store/telemetry.ts";
 import { tokenStore } from "./store/tokens.ts";
+import { vmNameStore } from "./store/vm-names.ts";
 import { webhookStore } from "./store/webhooks.ts";
 
 export type Bindings = {
@@ -54,6 +60,12 @@ export type Bindings = {
   PUBLIC_URL?: string;
   WEBHOOK_ALLOW?: string;
   DNS_URL?: string;
+  SLACK_SIGNING_SECRET?: string;
+  SLACK_BOT_TOKEN?: string;
+  SLACK_API_URL?: string;
+  DISCORD_PUBLIC_KEY?: string;
+  DISCORD_BOT_TOKEN?: string;
+  DISCORD_API_URL?: string;
 };
 
 const settings = z.object({
@@ -79,6 +91,15 @@ const settings = z.object({
       }
     }),
   DNS_URL: z.url().default("https://cloudflare-dns.com/dns-query"),
+  SLACK_SIGNING_SECRET: z.string().min(16).optional(),
+  SLACK_BOT_TOKEN: z.string().min(1).optional(),
+  SLACK_API_URL: z.url().default("https://slack.com/api"),
+  DISCORD_PUBLIC_KEY: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/i, "must be the application's public key, 64 hexadecimal digits")
+    .optional(),
+  DISCORD_BOT_TOKEN: z.string().min(1).optional(),
+  DISCORD_API_URL: z.url().default("https://discord.com/api/v10"),
 });
 
 /** The runs' engine, as services see it. */
@@ -99,6 +120,7 @@ const storesOf = (db: Db, wake: Wake) => ({
   jobs: jobStore(db, wake),
   plans: planStore(db, wake),
   planInputs: planInputStore(db),
+  approvals: approvalStore(db, wake),
   rules: ruleStore(db),
   snapshots: snapshotStore(db),
   migrations: migrationStore(db, wake),
@@ -115,6 +137,9 @@ const storesOf = (db: Db, wake: Wake) => ({
   outbox: outboxStore(db),
   webhooks: webhookStore(db),
   deliveries: deliveryStore(db, wake),
+  vmNames: vmNameStore(db),
+  chat: chatStore(db),
+  chatChannels: chatChannelStore(db),
 });
 /** One an aggregate. */
 export type Stores = ReturnType<typeof storesOf>;
@@ -150,6 +175,10 @@ export type Deps = {
     sign: typeof webhookHeaders;
     post: typeof postWebhook;
     newSecret: typeof newWebhookSecret;
+  };
+  chat: {
+    platforms: ReturnType<typeof chatPlatforms>;
+    send: typeof sendToChat;
   };
   /** In [0, 1): for what need not be foreseeable. */
   random: () => number;
@@ -218,6 +247,24 @@ const outgoingOf = ({ LOCAL, PUBLIC_URL, WEBHOOK_ALLOW, DNS_URL }: z.output<type
   newSecret: newWebhookSecret,
 });
 
+const CHAT_TIMEOUT_MS = 5000;
+const CHAT_ANSWER_LENGTH_MAX = 65_536;
+const sendToChat = (call: OutgoingCall) =>
+  postWebhook({ ...call, timeoutMs: CHAT_TIMEOUT_MS, answerLengthMax: CHAT_ANSWER_LENGTH_MAX });
+
+const chatOf = (set: z.output<typeof settings>): Deps["chat"] => ({
+  platforms: chatPlatforms({
+    slack: {
+      signingSecret: set.SLACK_SIGNING_SECRET,
+      botToken: set.SLACK_BOT_TOKEN,
+      apiUrl: set.SLACK_API_URL,
+      local: set.LOCAL === "yes",
+    },
+    discord: { publicKey: set.DISCORD_PUBLIC_KEY, botToken: set.DISCORD_BOT_TOKEN, apiUrl: set.DISCORD_API_URL },
+  }),
+  send: sendToChat,
+});
+
 function newDeps(env: Bindings): Deps {
   const parsed = settings.safeParse(env);
   if (!parsed.success) {
@@ -251,6 +298,7 @@ function newDeps(env: Bindings): Deps {
     runs: runsOf(env.MIGRATION_RUN),
     queue,
     outgoing: outgoingOf(parsed.data),
+    chat: chatOf(parsed.data),
     random: Math.random,
     adminTokenHash: async () => (ADMIN_TOKEN ? sha256Hex(ADMIN_TOKEN) : null),
     local: LOCAL === "yes",

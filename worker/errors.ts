@@ -31,7 +31,11 @@ export type Fault =
         | "preflight"
         | "check"
         | "webhook"
-        | "delivery";
+        | "delivery"
+        | "approval-rule"
+        | "chat-user"
+        | "chat-code"
+        | "chat-channel";
       id: string;
     }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }
@@ -47,6 +51,8 @@ export type Fault =
   | { code: "frozen"; planId: string; moves: { n: number; why: string }[] }
   | { code: "unreadable_policy"; policyId: string; why: string }
   | { code: "outside_window"; planId: string; policyId: string; opensAt: number | null }
+  | { code: "may_not_approve"; planId: string; why: string; approvers: string[] | null }
+  | { code: "unverified" }
   | { code: "needs_person"; planId: string; moves: number[] }
   | { code: "name_taken"; what: string; name: string }
   | { code: "changed_meanwhile"; what: string; id: string; version: number | null }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { Freeze } from "../../worker/model/policy/freeze.ts";
 import type { PolicyRun } from "../../worker/model/policy/run.ts";
-import { approvePlan } from "../../worker/services/plans.ts";
+import { approvePlan } from "../../worker/services/plan-approvals.ts";
 import { advanceRun } from "../../worker/services/runs.ts";
 import { makeDeps } from "../../worker/env.ts";
 import { call } from "../support/api.ts";

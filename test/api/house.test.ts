@@ -47,6 +47,17 @@ const TOKEN_ROUTES: [string, string][] = [
   ["POST", "/v1/plans/pln_x/approve"],
   ["GET", "/v1/plans/pln_x/why-not"],
   ["POST", "/v1/plans/pln_x/replay"],
+  ["GET", "/v1/plans/pln_x/approvals"],
+  ["GET", "/v1/approval-rules"],
+  ["GET", "/v1/approval-rules/c1"],
+  ["PUT", "/v1/approval-rules/c1"],
+  ["DELETE", "/v1/approval-rules/c1"],
+  ["GET", "/v1/chat/users"],
+  ["POST", "/v1/chat/users"],
+  ["DELETE", "/v1/chat/users/cus_x"],
+  ["POST", "/v1/chat/links"],
+  ["GET", "/v1/chat/channels"],
+  ["DELETE", "/v1/chat/channels/chn_x"],
   ["GET", "/v1/policies"],
   ["POST", "/v1/policies"],
   ["GET", "/v1/policies/pol_x"],
@@ -183,7 +194,9 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
       .replace("pol_x", "{policyId}")
       .replace("frz_x", "{freezeId}")
       .replace("whk_x", "{webhookId}")
-      .replace("dlv_x", "{deliveryId}");
+      .replace("dlv_x", "{deliveryId}")
+      .replace(/(?<=approval-rules\/)c1/, "{cluster}")
+      .replace(/cus_x|chn_x/, "{id}");
     const operation = body.paths[template]?.[method.toLowerCase()];
     expect(operation, `${method} ${template}`).toBeDefined();
     expect(operation?.security).toHaveLength(1);

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { makeDeps } from "../../worker/env.ts";
 import worker from "../../worker/index.ts";
 import type { Plan } from "../../worker/model/plan.ts";
-import { approvePlan } from "../../worker/services/plans.ts";
+import { approvePlan } from "../../worker/services/plan-approvals.ts";
 import { call, eventually } from "../support/api.ts";
 import { approve, commandFor, read, runOf, toPreCopying, world } from "../support/run-world.ts";
 

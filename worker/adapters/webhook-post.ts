@@ -1,6 +1,15 @@
 // One POST to a webhook. Whatever the receiver does, it takes no longer than its time and no more than a few kilobytes.
 
-export type WebhookRequest = { url: string; headers: Record<string, string>; body: string; timeoutMs: number };
+export type WebhookRequest = {
+  /** POST unless given. */
+  method?: "POST" | "PATCH";
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+  timeoutMs: number;
+  /** So much of the answer is read; 2,048 characters unless given. */
+  answerLengthMax?: number;
+};
 export type WebhookAnswer =
   | { status: number; headers: Record<string, string>; body: string }
   /** There was no answer; one sentence. */
@@ -12,11 +21,16 @@ const HEADERS_KEPT = ["content-type", "retry-after", "location", "server", "cf-r
 const HEADER_LENGTH_MAX = 200;
 
 /** Never follows a redirect: it would lead past what was judged. */
-export async function postWebhook({ url, headers, body, timeoutMs }: WebhookRequest): Promise<WebhookAnswer> {
+export async function postWebhook(request: WebhookRequest): Promise<WebhookAnswer> {
+  const { method = "POST", url, headers, body, timeoutMs, answerLengthMax = BODY_LENGTH_MAX } = request;
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const answer = await fetch(url, { method: "POST", redirect: "manual", signal, headers, body });
-    return { status: answer.status, headers: keptOf(answer.headers), body: await beginningOf(answer.body) };
+    const answer = await fetch(url, { method, redirect: "manual", signal, headers, body });
+    return {
+      status: answer.status,
+      headers: keptOf(answer.headers),
+      body: await beginningOf(answer.body, answerLengthMax),
+    };
   } catch (error) {
     return { error: signal.aborted ? `no answer within ${timeoutMs} ms` : sentenceOf(error) };
   }
@@ -34,16 +48,16 @@ function keptOf(headers: Headers): Record<string, string> {
   return Object.fromEntries(kept);
 }
 
-async function beginningOf(stream: ReadableStream<Uint8Array> | null): Promise<string> {
+async function beginningOf(stream: ReadableStream<Uint8Array> | null, lengthMax: number): Promise<string> {
   if (stream === null) return "";
   const reader = stream.getReader();
   const decoder = new TextDecoder();
   let text = "";
-  while (text.length < BODY_LENGTH_MAX) {
+  while (text.length < lengthMax) {
     const { done, value } = await reader.read();
     if (done) break;
     text += decoder.decode(value, { stream: true });
   }
   await reader.cancel().catch(() => undefined);
-  return text.slice(0, BODY_LENGTH_MAX);
+  return text.slice(0, lengthMax);
 }

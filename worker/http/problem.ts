@@ -2,21 +2,9 @@
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { z } from "zod";
 import { AppError, type Fault } from "../errors.ts";
+import { whereToLook } from "./where-to-look.ts";
 import { AGENT_PROBLEMS, type Entries, type Entry } from "./problem-entries.ts";
-
-export const problemSchema = z
-  .looseObject({
-    type: z.string(),
-    title: z.string(),
-    status: z.int(),
-    detail: z.string().optional(),
-    /** What to do about it. */
-    advice: z.string().optional(),
-    issues: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
-  })
-  .meta({ id: "Problem" });
 
 type Problem = {
   type: string;
@@ -197,6 +185,20 @@ const PROBLEMS: Entries<Fault["code"]> = {
     advice: "Approve it when they are open, or ask for a plan of your own with POST /v1/plans.",
     extra: { policyId, opensAt },
   }),
+  may_not_approve: ({ planId, why, approvers }) => ({
+    title: "Your approval does not count here",
+    status: 403,
+    detail: `${planId}: ${why}.`,
+    advice: `Ask ${approvers === null ? "somebody else with the scope approve" : approvers.join(" or ")}; in an emergency approve with "override": true and a reason, which needs operate besides.`,
+    extra: { approvers },
+  }),
+  // Why stands in the log: a forger is not to learn from it.
+  unverified: () => ({
+    title: "Not verified",
+    status: 401,
+    detail: "The request was not verified.",
+    advice: "See docs/chatops.md; the Worker's log says why.",
+  }),
   needs_person: ({ planId, moves }) => ({
     title: "Post-copy needs a person's approval",
     status: 409,
@@ -252,16 +254,6 @@ const PROBLEMS: Entries<Fault["code"]> = {
   }),
 };
 
-function whereToLook(what: Extract<Fault, { code: "not_found" }>["what"]): string {
-  if (what === "host") return "Register the host with PUT /v1/hosts/{hostId}, or look it up in GET /v1/hosts.";
-  if (what === "vm") return "VMs come with their host's inventory; GET /v1/vms lists those that are known.";
-  if (what === "policy") return "GET /v1/policies lists those that there are.";
-  if (what === "preflight" || what === "check")
-    return "They are kept for seven days: ask with POST /v1/moves/preflight.";
-  if (what === "delivery") return "GET /v1/webhooks/{webhookId}/deliveries lists those of the last 30 days.";
-  return `GET the list of ${what}s for the ids that exist.`;
-}
-
 export function toProblem(fault: Fault): Problem {
   const entry = (PROBLEMS[fault.code] as (fault: Fault) => Entry)(fault);
   const { extra, name, ...problem } = entry;
@@ -299,7 +291,7 @@ export const notFound = (c: Context): Response =>
 
 function send(c: Context, problem: Problem): Response {
   const headers: Record<string, string> = { "content-type": "application/problem+json" };
-  if (problem.status === 401) headers["www-authenticate"] = "Bearer";
+  if (problem.type === kind("unauthorized")) headers["www-authenticate"] = "Bearer";
   if (problem.status === 426) headers["upgrade"] = "websocket";
   if (typeof problem["retryAfterSeconds"] === "number") headers["retry-after"] = String(problem["retryAfterSeconds"]);
   return c.json(problem, problem.status, headers);

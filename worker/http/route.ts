@@ -5,7 +5,7 @@ import type { AppEnv } from "../env.ts";
 import { AppError, type Issue } from "../errors.ts";
 import type { Scope } from "../model/principal.ts";
 import { requireScope } from "./auth.ts";
-import { problemSchema } from "./problem.ts";
+import { problemSchema } from "./problem-schema.ts";
 
 const problem = {
   description: "A problem (RFC 9457)",

@@ -3,23 +3,17 @@ import { idempotent } from "../http/idempotency.ts";
 import { inflatedJson } from "../http/inflate.ts";
 import { cursor, page, pageQuery } from "../http/paging.ts";
 import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.ts";
+import { approvalsView } from "../model/approval.ts";
 import { goal, planParameters } from "../model/placement/types.ts";
 import { whyNotAnswer } from "../model/placement/why-not-types.ts";
 import { draftPlan, onFailure, plan, planSummary, replay } from "../model/plan.ts";
 import { stoppedRun } from "../model/run.ts";
 import { snapshotInput } from "../model/snapshot-input.ts";
 import { operatorId } from "../model/wire/common.ts";
+import { approvePlan } from "../services/plan-approvals.ts";
+import { readApprovals } from "../services/approvals.ts";
 import { replayPlan, whyNotInPlan } from "../services/plan-questions.ts";
-import {
-  approvePlan,
-  cancelPlan,
-  createPlan,
-  dryRun,
-  readPlan,
-  rejectPlan,
-  skipMove,
-  whatIf,
-} from "../services/plans.ts";
+import { cancelPlan, createPlan, dryRun, readPlan, rejectPlan, skipMove, whatIf } from "../services/plans.ts";
 
 const planIdParam = z.strictObject({ planId: z.string().min(1).max(64) });
 const moveParam = planIdParam.extend({ n: z.coerce.number().int().min(1) });
@@ -116,7 +110,7 @@ export const planRoutes = createRouter()
     declareRoute(["approve"], {
       method: "post",
       path: "/{planId}/approve",
-      summary: "Approve exactly what was seen; its moves begin",
+      summary: "Approve exactly what was seen; its moves begin once all have approved who have to",
       request: {
         params: planIdParam,
         body: jsonBody(
@@ -124,13 +118,36 @@ export const planRoutes = createRouter()
             contentHash: z.string().regex(/^[0-9a-f]{64}$/),
             reason: reason.optional(),
             onFailure: onFailure.default("stop"),
+            /** Only these moves, by their `n`; the others are left out. */
+            moves: z.array(z.int().min(1)).min(1).max(1000).optional(),
+            /** In an emergency: without the others whose approval it needs. Takes a reason, and `operate` besides. */
+            override: z.boolean().optional(),
           }),
         ),
       },
-      responses: { 200: jsonAnswer("Approved", plan) },
+      responses: {
+        200: jsonAnswer("Approved", plan),
+        202: jsonAnswer("Counted; the approval of others is missing: GET …/approvals", plan),
+      },
     }),
-    async (c) =>
-      c.json(await approvePlan(c.var.deps, c.var.principal, c.req.valid("param").planId, c.req.valid("json")), 200),
+    async (c) => {
+      const { planId } = c.req.valid("param");
+      const approved = await approvePlan(c.var.deps, c.var.principal, planId, c.req.valid("json"));
+      return approved.state === "proposed" ? c.json(approved, 202) : c.json(approved, 200);
+    },
+  )
+  .openapi(
+    declareRoute(["read"], {
+      method: "get",
+      path: "/{planId}/approvals",
+      summary: "Whose approval a plan needs, and who has given it",
+      request: { params: planIdParam },
+      responses: { 200: jsonAnswer("Approvals", approvalsView) },
+    }),
+    async (c) => {
+      const found = await readPlan(c.var.deps, c.req.valid("param").planId);
+      return c.json(await readApprovals(c.var.deps, found), 200);
+    },
   )
   .openapi(
     declareRoute(["approve"], {

@@ -5,6 +5,7 @@ import type { OutboxMessage } from "../model/webhooks/messages.ts";
 import { DELIVER_WITHIN_MS } from "../model/webhooks/schedule.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../model/units.ts";
 import { KEPT_MS } from "../model/webhooks/webhook.ts";
+import { beginChatTurn } from "./chat-turns.ts";
 import { watchHosts } from "./host-watch.ts";
 import { beginTurn } from "./webhook-turns.ts";
 
@@ -30,6 +31,11 @@ const TARGETS: Record<TargetKind, TargetPort> = {
     subscribers: (deps) => deps.store.webhooks.subscribers(),
     begin: beginTurn,
     due: (deps, now, limit) => deps.store.webhooks.due(now, limit),
+  },
+  chat: {
+    subscribers: (deps) => deps.store.chatChannels.subscribers(deps.now() - HOUR_MS),
+    begin: beginChatTurn,
+    due: (deps, now, limit) => deps.store.chatChannels.due(now, limit),
   },
 };
 const KINDS = Object.keys(TARGETS) as TargetKind[];

@@ -5,16 +5,14 @@ import { canonicalJson } from "../model/canonical.ts";
 import { buildPlan, checkPlanRequest, checkSnapshot, ENGINE_VERSION } from "../model/placement/index.ts";
 import type { Snapshot } from "../model/cluster.ts";
 import type { Goal, PlanContent, PlanParameters } from "../model/placement/types.ts";
-import type { DraftPlan, OnFailure, Plan } from "../model/plan.ts";
-import type { LeftOut } from "../model/policy/run.ts";
+import type { DraftPlan, Plan } from "../model/plan.ts";
 import type { PolicyMode } from "../model/policy/policy.ts";
 import { isEnded } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
 import type { StoppedRun } from "../model/run.ts";
 import { type SnapshotInput, snapshotOf } from "../model/snapshot-input.ts";
 import { DAY_MS } from "../model/units.ts";
-import { firstHops, runOf, withLaterHops } from "../model/plan-order.ts";
-import { assertApprovable } from "./approval-guards.ts";
+import { withLaterHops } from "../model/plan-order.ts";
 import { cancelQueued } from "./runs.ts";
 import { readSnapshotWithRecent } from "./snapshots.ts";
 import { stopRun } from "./stopping.ts";
@@ -35,7 +33,7 @@ export type PlanDraft = {
 /** Where a snapshot comes from: what is stored, or what the caller states and can correct. */
 type Origin = "stored" | "stated";
 
-const refusal = (issues: Issue[]) => new AppError({ code: "invalid_request", issues });
+export const refusal = (issues: Issue[]) => new AppError({ code: "invalid_request", issues });
 
 /** What every plan of a stored cluster is decided on, whoever asks for it. */
 export const readPlanSnapshot = readSnapshotWithRecent;
@@ -171,7 +169,7 @@ export async function readPlan(deps: Deps, planId: string): Promise<Plan> {
   return plan;
 }
 
-async function readProposed(deps: Deps, planId: string): Promise<Plan> {
+export async function readProposed(deps: Deps, planId: string): Promise<Plan> {
   const plan = await readPlan(deps, planId);
   if (plan.mode === "shadow" && plan.policyId !== null && plan.content.moves.length > 0)
     throw new AppError({ code: "shadow_plan", planId, policyId: plan.policyId });
@@ -181,64 +179,10 @@ async function readProposed(deps: Deps, planId: string): Promise<Plan> {
   return plan;
 }
 
-/** `automatic`: a policy approves, without a person; it may leave moves out in the same step. */
-type Approval = {
-  contentHash: string;
-  reason?: string | undefined;
-  onFailure?: OnFailure | undefined;
-  automatic?: { leftOut: readonly LeftOut[] };
-};
-
-/** Binds what was seen: the plan's content by its hash, with the limits each move carries. Makes the runs and starts them. */
-export async function approvePlan(deps: Deps, principal: Principal, planId: string, input: Approval): Promise<Plan> {
-  const plan = await readProposed(deps, planId);
-  if (input.contentHash !== plan.contentHash)
-    throw new AppError({ code: "plan_changed", planId, contentHash: plan.contentHash });
-  const leftOut = input.automatic?.leftOut ?? [];
-  const skipped = sorted([...plan.skipped, ...leftOut.map(({ n }) => n)]);
-  const moves = plan.content.moves.filter((move) => !skipped.includes(move.n));
-  if (moves.length === 0)
-    throw new AppError({
-      code: "illegal_state",
-      what: "Plan",
-      id: planId,
-      state: "without moves",
-      allowed: ["one with moves"],
-    });
-  await assertApprovable(deps, plan, moves, input.automatic !== undefined);
-  const now = deps.now();
-  // A VM that is moved twice gets its second run when the first has ended.
-  const runs = firstHops(moves).map((move) => runOf(plan, move, deps.newId("mig"), now));
-  const { reason = null, onFailure = "stop" } = input;
-  const decision = { state: "approved" as const, by: principal.id, reason, at: now, skipped, onFailure };
-  const entry = {
-    actor: principal.id,
-    action: "plan.approved",
-    subject: planId,
-    ...(input.reason === undefined ? {} : { reason: input.reason }),
-    detail: {
-      contentHash: plan.contentHash,
-      moves: moves.map((move) => move.n),
-      onFailure,
-      ...(leftOut.length > 0 ? { leftOut } : {}),
-    },
-  };
-  if ((await decide(() => deps.store.plans.decide(plan, decision, runs, entry))) === "vm-busy") {
-    const vmUuids = await deps.store.migrations.busyVms(
-      plan.content.cluster,
-      moves.map((move) => move.vm),
-    );
-    throw new AppError({ code: "vm_busy", vmUuids });
-  }
-  // An approval is acknowledged once it is stored: Cron makes an instance that could not be made now.
-  await Promise.allSettled(runs.map((run) => deps.runs.start(run.migrationId)));
-  return readPlan(deps, planId);
-}
-
-const sorted = (numbers: number[]): number[] => [...new Set(numbers)].toSorted((a, b) => a - b);
+export const sorted = (numbers: number[]): number[] => [...new Set(numbers)].toSorted((a, b) => a - b);
 
 /** Two deciding at once: the one that comes second is told to look again. */
-async function decide<T>(act: () => Promise<T>): Promise<T> {
+export async function decide<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {

@@ -4,7 +4,8 @@ import type { Plan } from "../model/plan.ts";
 import { beyondApproval } from "../model/replan.ts";
 import type { Principal } from "../model/principal.ts";
 import { AppError } from "../errors.ts";
-import { type ByPolicy, approvePlan, draftPlan, readPlan, readPlanSnapshot, storePlan } from "./plans.ts";
+import { approvePlan } from "./plan-approvals.ts";
+import { type ByPolicy, draftPlan, readPlan, readPlanSnapshot, storePlan } from "./plans.ts";
 
 /** A plan that was made anew that often is a person's to look at. */
 const REPLANS_MAX = 3;
@@ -38,7 +39,12 @@ export async function replanRest(deps: Deps, planId: string): Promise<void> {
   if (beyond.length > 0) return;
   const reason = `within the approval of ${planId}`;
   try {
-    await approvePlan(deps, approver(plan), next.planId, { ...next, reason, onFailure: "replan" });
+    await approvePlan(deps, approver(plan), next.planId, {
+      contentHash: next.contentHash,
+      reason,
+      onFailure: "replan",
+      inherited: true,
+    });
   } catch (error) {
     // A freeze, a window or a VM that is on its way: it waits for a person, as a proposal.
     if (!(error instanceof AppError)) throw error;

@@ -1,6 +1,7 @@
 // What Cron does every minute. Each part is idempotent and complete in itself.
 import type { Deps } from "../env.ts";
 import { DAY_MS, MINUTE_MS } from "../model/units.ts";
+import { sweepChat } from "./chat-requests.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
 import { sweepOutbox } from "./outbox.ts";
@@ -47,6 +48,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await keepRuns(deps);
   await runPolicies(deps);
   await alone("the outbox could not be swept", () => sweepOutbox(deps));
+  await alone("chat could not be swept", () => sweepChat(deps));
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

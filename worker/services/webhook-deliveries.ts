@@ -48,7 +48,7 @@ export async function sendTest(deps: Deps, principal: Principal, webhookId: stri
   const sent = await attemptDelivery(deps, webhook, { deliveryId, attempts: 0, expiresAt: now, event }, verdict);
   const why = sent.attempt.error ?? "";
   const next = sent.next.state === "delivered" ? sent.next : { state: "failed" as const, why };
-  await deps.store.deliveries.recordTest({ ...sent, next }, deps.now());
+  await deps.store.deliveries.recordOne({ ...sent, next }, deps.now());
   return showDelivery(deps, webhookId, deliveryId);
 }
 

@@ -160,7 +160,8 @@ export function deliveryStore(db: Db, wake: Wake) {
       ]);
     },
 
-    recordTest: async (attempted: Attempted, now: number) => {
+    /** What came of one attempt by itself. */
+    recordOne: async (attempted: Attempted, now: number) => {
       const [first, ...rest] = resultStatements(attempted, now);
       if (first) await db.batch([first, ...rest]);
     },

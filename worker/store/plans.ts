@@ -4,7 +4,9 @@ import { planContent, planState } from "../model/placement/types.ts";
 import { onFailure, type Plan, type PlanSummary } from "../model/plan.ts";
 import { policyMode } from "../model/policy/policy.ts";
 import type { AuditEntry } from "../model/principal.ts";
+import type { ApprovalGiven } from "../model/approval.ts";
 import { type PlanDecision, planDecided, planProposed, planStateEvent } from "../model/webhooks/drafts.ts";
+import { approvalStatement } from "./approvals.ts";
 import { auditRow } from "./audit.ts";
 import { type Db, isUniqueViolation } from "./db.ts";
 import type { NewRun } from "../model/run.ts";
@@ -133,13 +135,15 @@ export function planStore(db: Db, wake: Wake) {
 
     /**
      * Decides a proposed plan; approval makes its runs in the same batch. A NOT NULL failure means that the plan has
-     * changed meanwhile; a unique violation (returned as `vm-busy`) that a VM has another active run.
+     * changed meanwhile; a unique violation (returned as `vm-busy`) that a VM has another active run. `given`: the approval of
+     * the person who decides.
      */
     decide: async (
       plan: Plan,
       decision: PlanDecision & { at: number },
       runs: NewRun[],
       entry: AuditEntry,
+      given?: ApprovalGiven,
     ): Promise<"done" | "vm-busy"> => {
       try {
         await db.batch([
@@ -157,6 +161,7 @@ export function planStore(db: Db, wake: Wake) {
             })
             .where(eq(plans.id, plan.planId)),
           ...runs.map((run) => db.insert(migrations).values(runRow(run))),
+          ...(given ? [approvalStatement(db, plan.planId, given, decision.override === true)] : []),
           db.insert(audit).values(auditRow(entry, decision.at)),
           ...eventStatements(db, [planDecided(plan, decision)], decision.at),
         ]);

@@ -3,6 +3,7 @@
 import { sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
+export * from "./schema-chat.ts";
 export * from "./schema-checks.ts";
 export * from "./schema-policies.ts";
 export * from "./schema-webhooks.ts";

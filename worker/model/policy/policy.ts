@@ -1,5 +1,6 @@
 // A policy: goals that run by themselves, and how far they may go without a person.
 import { z } from "zod";
+import { planApprovals } from "../approval-rule.ts";
 import { type PlanParameters, goal, planParameters } from "../placement/types.ts";
 import { EWMA_HALF_LIFE_MS } from "../telemetry/known.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../units.ts";
@@ -66,6 +67,8 @@ const fields = {
   /** Whatever its mode, in shadow before this time; null: not. */
   shadowUntil: timestampMs.nullable(),
   alarm: helpAlarm,
+  /** Whose approval its plans need, where people approve them; absent: as the cluster's rule says. */
+  approvals: planApprovals,
 };
 
 type Checked = {
@@ -98,6 +101,7 @@ export const policyDefinition = z
     cluster: operatorId,
     scope: fields.scope.optional(),
     approveAfterMs: fields.approveAfterMs.optional(),
+    approvals: fields.approvals.optional(),
   })
   .superRefine(consistent);
 export type PolicyDefinition = z.output<typeof policyDefinition>;
@@ -147,6 +151,7 @@ export const newPolicy = z
     enabled: fields.enabled.default(true),
     shadowUntil: fields.shadowUntil.optional(),
     alarm: fields.alarm.default(() => helpAlarm.parse({})),
+    approvals: fields.approvals.optional(),
     reason: z.string().min(1).max(500).optional(),
   })
   .superRefine(consistent)
@@ -159,6 +164,7 @@ export const policyChange = z
     ...fields,
     scope: fields.scope.nullable(),
     approveAfterMs: fields.approveAfterMs.nullable(),
+    approvals: fields.approvals.nullable(),
   })
   .partial()
   .extend({ reason: z.string().min(1).max(500).optional() })

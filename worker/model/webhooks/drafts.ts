@@ -57,14 +57,25 @@ export type PlanDecision = {
   reason: string | null;
   skipped?: number[];
   onFailure?: OnFailure;
+  /** Without the others whose approval it needed. */
+  override?: boolean;
 };
 
 export function planDecided(plan: Plan, decision: PlanDecision): EventDraft<"plan.approved" | "plan.rejected"> {
-  const { by, reason, skipped = plan.skipped, onFailure = "stop" } = decision;
+  const { by, reason, skipped = plan.skipped, onFailure = "stop", override = false } = decision;
   const about = { cluster: plan.content.cluster, subject: plan.planId };
   if (decision.state === "rejected") return { type: "plan.rejected", ...about, data: { ...headOf(plan), by, reason } };
-  const data = { ...headOf(plan), ...movesOf(plan, skipped), by, reason, skipped, onFailure };
+  const data = { ...headOf(plan), ...movesOf(plan, skipped), by, reason, skipped, onFailure, override };
   return { type: "plan.approved", ...about, data };
+}
+
+export function approvalGivenEvent(
+  plan: Plan,
+  { by, reason }: Pick<PlanDecision, "by" | "reason">,
+  { given, needed }: { given: number; needed: number },
+): EventDraft<"plan.approval-given"> {
+  const data = { ...headOf(plan), contentHash: plan.contentHash, by, reason, given, needed };
+  return { type: "plan.approval-given", cluster: plan.content.cluster, subject: plan.planId, data };
 }
 
 /** Types of events that tell of nothing but the state which a plan is in now. */

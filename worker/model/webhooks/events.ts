@@ -41,6 +41,11 @@ export const EVENTS = {
     EXAMPLES.hostMaintenance,
   ),
   "plan.proposed": define("A plan waits for a decision", payloads.planProposed, EXAMPLES.planProposed),
+  "plan.approval-given": define(
+    "Somebody has approved a plan that needs the approval of others too",
+    payloads.planApprovalGiven,
+    EXAMPLES.planApprovalGiven,
+  ),
   "plan.approved": define("A plan was approved, by a person or a policy", payloads.planApproved, EXAMPLES.planApproved),
   "plan.rejected": define("A plan was rejected", payloads.planDecided, EXAMPLES.planDecided),
   "plan.cancelled": define(

@@ -77,6 +77,18 @@ export const planApproved = z.strictObject({
   /** Moves left out, by their `n`. */
   skipped: z.array(z.int()),
   onFailure: z.enum(["stop", "replan"]),
+  /** In an emergency, without the others whose approval it needed. */
+  override: z.boolean(),
+});
+/** One of several approvals that a plan needs. */
+export const planApprovalGiven = z.strictObject({
+  ...planHead,
+  contentHash: z.string(),
+  by: z.string(),
+  reason: z.string().nullable(),
+  /** So many have approved now, of so many that have to. */
+  given: z.int(),
+  needed: z.int(),
 });
 export const planDecided = z.strictObject({ ...planHead, by: z.string(), reason: z.string().nullable() });
 export const planState = z.strictObject(planHead);

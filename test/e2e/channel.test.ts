@@ -1,40 +1,26 @@
 // The host channel as agents have it: workerd with D1, Workflows and Durable Objects, real agents, and in between a proxy that
 // cuts, delays, swallows and blocks.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Agent, type AgentConfig, startAgent } from "../../scripts/agent/agent.ts";
 import { simulatedDriver } from "../../scripts/agent/simulated/driver.ts";
-import { createWorld } from "../../scripts/agent/simulated/world.ts";
 import { type Api, createApi } from "../../scripts/demo/api.ts";
 import { type Dev, startDev } from "../../scripts/dev/server.ts";
 import { GIB, MIB } from "../../worker/model/units.ts";
+import { agentConfig, worldOf } from "../support/agent-config.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { until } from "../support/until.ts";
 
 const CLUSTER = "channel";
 const UUID = "e0000000-0000-4000-8000-000000000002";
 const folder = mkdtempSync(join(tmpdir(), "drover-channel-"));
-const world = createWorld({
-  seed: 7,
-  timeScale: 1,
-  hosts: ["hv-a", "hv-b", "hv-c"].map((id) => ({
-    id,
-    cores: 8,
-    memoryBytes: 32 * GIB,
-    linkBytesPerSecond: 1e9,
-    machineTypes: ["pc"],
-  })),
-  vms: [
-    {
-      hostId: "hv-a",
-      inventory: { uuid: UUID, name: "guest", vcpus: 2, memoryBytes: GIB / 4, machineType: "pc" },
-      nonzeroRatio: 0.5,
-      writes: { pagesPerSecond: 200, hotBytes: 4 * MIB, coldBytes: 8 * MIB, hotShare: 0.8 },
-      cpu: { meanCores: 0.5 },
-    },
-  ],
+const world = worldOf(["hv-a", "hv-b", "hv-c"], {
+  uuid: UUID,
+  memoryBytes: GIB / 4,
+  nonzeroRatio: 0.5,
+  writes: { pagesPerSecond: 200, hotBytes: 4 * MIB, coldBytes: 8 * MIB, hotShare: 0.8 },
 });
 
 type Host = { agent: Agent; token: string; proxy: TcpProxy; lines: string[] };
@@ -43,27 +29,10 @@ let api: Api;
 const hosts = new Map<string, Host>();
 
 async function start(hostId: string, changes: Partial<AgentConfig>): Promise<Host> {
-  const stateDir = join(folder, hostId);
-  mkdirSync(stateDir, { recursive: true });
-  const policyFile = join(stateDir, "policy.json");
-  writeFileSync(policyFile, JSON.stringify({ mode: "in-out" }), { mode: 0o600 });
   const [token, proxy] = [await api.agentToken(hostId), await startTcpProxy(dev.url)];
-  const config: AgentConfig = {
-    url: proxy.url,
-    token,
-    hostId,
-    cluster: CLUSTER,
-    stateDir,
-    commandPublicKeys: [dev.commandPublicKey],
-    peerSecret: "a-secret-of-this-test-only-0000",
-    peer: { listenHost: "127.0.0.1" },
-    driver: { name: "simulated", host: hostId, socket: "" },
-    policyFile,
-    stopFile: join(stateDir, "STOP"),
-    // Telemetry brings commands too: it stays away from what is tested here.
-    batchMs: 86_400_000,
-    ...changes,
-  };
+  // Telemetry brings commands too: it stays away from what is tested here.
+  const own = { batchMs: 86_400_000, ...changes };
+  const config = agentConfig({ folder, dev, url: proxy.url, token, hostId, cluster: CLUSTER }, own);
   const lines: string[] = [];
   const agent = await startAgent(config, simulatedDriver(world, hostId), { log: (line) => void lines.push(line) });
   const host = { agent, token, proxy, lines };

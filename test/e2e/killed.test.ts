@@ -1,42 +1,30 @@
 // The Worker is killed at each step of a migration and started again on what it had stored: real workerd with D1 and Workflows,
 // two agents, a simulated hypervisor in real time.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Agent, startAgent } from "../../scripts/agent/agent.ts";
 import { simulatedDriver } from "../../scripts/agent/simulated/driver.ts";
-import { createWorld } from "../../scripts/agent/simulated/world.ts";
 import { type Api, createApi } from "../../scripts/demo/api.ts";
 import { type Dev, startDev } from "../../scripts/dev/server.ts";
 import { RUN_STATES, type RunState } from "../../worker/model/lifecycle.ts";
 import type { MigrationRun } from "../../worker/model/run.ts";
 import { GIB, MIB } from "../../worker/model/units.ts";
+import { agentConfig, BRISK, worldOf } from "../support/agent-config.ts";
+import { until } from "../support/until.ts";
 
 const CLUSTER = "killed";
 const UUID = "e0000000-0000-4000-8000-000000000002";
 const HOSTS = ["hv-a", "hv-b"];
-const POLL_MS = 20;
+/** Some states last for less than the tenth of a second after which `until` asks again. */
+const LOOK_MS = 10;
 const folder = mkdtempSync(join(tmpdir(), "drover-killed-"));
-const world = createWorld({
-  seed: 8,
-  timeScale: 1,
-  hosts: HOSTS.map((id) => ({
-    id,
-    cores: 8,
-    memoryBytes: 32 * GIB,
-    linkBytesPerSecond: 1e9,
-    machineTypes: ["pc"],
-  })),
-  vms: [
-    {
-      hostId: "hv-a",
-      inventory: { uuid: UUID, name: "guest", vcpus: 2, memoryBytes: GIB, machineType: "pc" },
-      nonzeroRatio: 0.5,
-      writes: { pagesPerSecond: 500, hotBytes: 16 * MIB, coldBytes: 64 * MIB, hotShare: 0.8 },
-      cpu: { meanCores: 0.5 },
-    },
-  ],
+const world = worldOf(HOSTS, {
+  uuid: UUID,
+  memoryBytes: GIB,
+  nonzeroRatio: 0.5,
+  writes: { pagesPerSecond: 500, hotBytes: 16 * MIB, coldBytes: 64 * MIB, hotShare: 0.8 },
 });
 let dev: Dev;
 let api: Api;
@@ -56,37 +44,9 @@ async function killWorker(): Promise<void> {
 }
 
 async function startOn(hostId: string): Promise<void> {
-  const state = join(folder, hostId);
-  mkdirSync(state, { recursive: true });
-  writeFileSync(join(state, "policy.json"), JSON.stringify({ mode: "in-out" }), { mode: 0o600 });
-  const config = {
-    url: dev.url,
-    token: await api.agentToken(hostId),
-    hostId,
-    cluster: CLUSTER,
-    stateDir: state,
-    commandPublicKeys: [dev.commandPublicKey],
-    peerSecret: "a-secret-of-this-test-only-0000",
-    peer: { listenHost: "127.0.0.1" },
-    driver: { name: "simulated" as const, host: hostId, socket: "" },
-    heartbeatMs: 500,
-    sampleMs: 500,
-    batchMs: 1000,
-    policyFile: join(state, "policy.json"),
-    stopFile: join(state, "STOP"),
-  };
+  const token = await api.agentToken(hostId);
+  const config = agentConfig({ folder, dev, url: dev.url, token, hostId, cluster: CLUSTER }, BRISK);
   agents.push(await startAgent(config, simulatedDriver(world, hostId), { log: () => undefined }));
-}
-
-/** Asks again until it holds; these are processes at work, so it has to be waited for. */
-async function until<T>(ask: () => Promise<T>, holds: (value: T) => boolean, limitMs: number): Promise<T> {
-  const end = Date.now() + limitMs;
-  for (;;) {
-    const value = await ask();
-    if (holds(value)) return value;
-    if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${JSON.stringify(value)?.slice(0, 1000)}`);
-    await new Promise((done) => setTimeout(done, POLL_MS));
-  }
 }
 
 async function runOf(planId: string): Promise<MigrationRun> {
@@ -141,6 +101,7 @@ test.each(["queued", "claimed", "preparing", "prepared", "pre-copying", "switchi
       () => runOf(plan.planId),
       (now) => step(now.state) >= step(state),
       30_000,
+      LOOK_MS,
     );
     await killWorker();
     const ended = await until(

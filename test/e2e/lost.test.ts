@@ -1,76 +1,34 @@
 // The whole of Drover in one process tree: workerd with D1 and Workflows, two agents, a simulated hypervisor in real time.
 // The source's agent dies in mid-migration; what Drover knows then, and what it learns when the agent comes back.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Agent, startAgent } from "../../scripts/agent/agent.ts";
 import { simulatedDriver } from "../../scripts/agent/simulated/driver.ts";
-import { createWorld } from "../../scripts/agent/simulated/world.ts";
 import { type Api, createApi } from "../../scripts/demo/api.ts";
 import { type Dev, startDev } from "../../scripts/dev/server.ts";
 import { GIB, MIB } from "../../worker/model/units.ts";
 import type { MigrationRun } from "../../worker/model/run.ts";
+import { agentConfig, BRISK, worldOf } from "../support/agent-config.ts";
+import { until } from "../support/until.ts";
 
 const CLUSTER = "e2e";
 const UUID = "e0000000-0000-4000-8000-000000000001";
 const folder = mkdtempSync(join(tmpdir(), "drover-e2e-"));
-const world = createWorld({
-  seed: 7,
-  timeScale: 1,
-  hosts: ["hv-a", "hv-b"].map((id) => ({
-    id,
-    cores: 8,
-    memoryBytes: 32 * GIB,
-    linkBytesPerSecond: 1e9,
-    machineTypes: ["pc"],
-  })),
-  vms: [
-    {
-      hostId: "hv-a",
-      inventory: { uuid: UUID, name: "guest", vcpus: 2, memoryBytes: 2 * GIB, machineType: "pc" },
-      nonzeroRatio: 0.8,
-      writes: { pagesPerSecond: 500, hotBytes: 16 * MIB, coldBytes: 64 * MIB, hotShare: 0.8 },
-      cpu: { meanCores: 0.5 },
-    },
-  ],
+const world = worldOf(["hv-a", "hv-b"], {
+  uuid: UUID,
+  memoryBytes: 2 * GIB,
+  nonzeroRatio: 0.8,
+  writes: { pagesPerSecond: 500, hotBytes: 16 * MIB, coldBytes: 64 * MIB, hotShare: 0.8 },
 });
 let dev: Dev;
 let api: Api;
 const agents = new Map<string, Agent>();
 
 async function startOn(hostId: string, token: string): Promise<void> {
-  const state = join(folder, hostId);
-  mkdirSync(state, { recursive: true });
-  writeFileSync(join(state, "policy.json"), JSON.stringify({ mode: "in-out" }), { mode: 0o600 });
-  const config = {
-    url: dev.url,
-    token,
-    hostId,
-    cluster: CLUSTER,
-    stateDir: state,
-    commandPublicKeys: [dev.commandPublicKey],
-    peerSecret: "a-secret-of-this-test-only-0000",
-    peer: { listenHost: "127.0.0.1" },
-    driver: { name: "simulated" as const, host: hostId, socket: "" },
-    heartbeatMs: 500,
-    sampleMs: 500,
-    batchMs: 1000,
-    policyFile: join(state, "policy.json"),
-    stopFile: join(state, "STOP"),
-  };
+  const config = agentConfig({ folder, dev, url: dev.url, token, hostId, cluster: CLUSTER }, BRISK);
   agents.set(hostId, await startAgent(config, simulatedDriver(world, hostId), { log: () => undefined }));
-}
-
-/** Asks again until it holds; these are processes at work, so it has to be waited for. */
-async function until<T>(ask: () => Promise<T>, holds: (value: T) => boolean, limitMs: number): Promise<T> {
-  const end = Date.now() + limitMs;
-  for (;;) {
-    const value = await ask();
-    if (holds(value)) return value;
-    if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${JSON.stringify(value)?.slice(0, 1000)}`);
-    await new Promise((done) => setTimeout(done, 100));
-  }
 }
 
 beforeAll(async () => {

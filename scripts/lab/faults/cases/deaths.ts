@@ -8,7 +8,7 @@ import { arrived, type FaultCase } from "../case.ts";
 import { qmpDirectory } from "../host.ts";
 import { guestOf, midCopy, onlyRun, outcome, setOut, until, type Moving, type Play } from "../play.ts";
 
-const copyAt = (bytesPerSecond: number): Partial<PlanParameters> => ({
+export const copyAt = (bytesPerSecond: number): Partial<PlanParameters> => ({
   mechanisms: ["pre-copy"],
   bandwidthBytesPerSecondMax: bytesPerSecond,
 });
@@ -43,9 +43,9 @@ async function killDestination(play: Play): Promise<string> {
 }
 
 export const restartSourceAgent =
-  (guest: string) =>
+  (guest: string, stated = SLOW) =>
   async (play: Play): Promise<string> => {
-    const moving = await caught(play, guest);
+    const moving = await caught(play, guest, stated);
     const { agent } = moving.from;
     await agent.kill();
     await sleep(DOWN_MS);
@@ -58,8 +58,8 @@ export const restartSourceAgent =
   };
 
 /** Only its source can cancel what its destination receives already. */
-export async function cancelInMidCopy(play: Play, guest: string): Promise<string> {
-  const moving = await caught(play, guest, ENDLESS);
+export async function cancelInMidCopy(play: Play, guest: string, stated = ENDLESS): Promise<string> {
+  const moving = await caught(play, guest, stated);
   await play.edge.api.cancel(moving.migrationId, "called off by the lab");
   const said = await outcome(play, moving);
   const events = await play.edge.api.timeline(moving.migrationId);

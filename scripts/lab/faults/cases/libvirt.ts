@@ -2,7 +2,13 @@
 import { MIB } from "../../../../worker/model/units.ts";
 import { arrived, type FaultCase } from "../case.ts";
 import { guestOf, outcome, setOut } from "../play.ts";
-import { CANCELLED, TAKEN_UP, cancelInMidCopy, restartSourceAgent } from "./deaths.ts";
+import { CANCELLED, TAKEN_UP, cancelInMidCopy, copyAt, restartSourceAgent } from "./deaths.ts";
+
+/**
+ * libvirt samples 72 pages of such a guest: each that has changed stands for 2 MiB, so that now and then one that hardly writes
+ * looks as if it dirtied a few MiB a second, and a plan that sends no faster is refused. It takes some ten seconds.
+ */
+const COPY = copyAt(12 * MIB);
 
 export const libvirtCases: FaultCase[] = [
   {
@@ -10,14 +16,14 @@ export const libvirtCases: FaultCase[] = [
     lane: "libvirt",
     what: "cancelled in mid-copy, when the destination's libvirt receives the guest",
     expected: CANCELLED,
-    run: (play) => cancelInMidCopy(play, "lv-steady"),
+    run: (play) => cancelInMidCopy(play, "lv-steady", COPY),
   },
   {
     name: "libvirt-agent-restarted",
     lane: "libvirt",
     what: "the source's agent is killed in mid-copy and started again",
     expected: TAKEN_UP,
-    run: restartSourceAgent("lv-steady"),
+    run: restartSourceAgent("lv-steady", COPY),
   },
   {
     name: "libvirt-steered",

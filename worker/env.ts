@@ -43,6 +43,7 @@ import { policyRunStore } from "./store/policy-runs.ts";
 import { snapshotStore } from "./store/snapshots.ts";
 import { telemetryStore } from "./store/telemetry.ts";
 import { tokenStore } from "./store/tokens.ts";
+import { triggerStore } from "./store/triggers.ts";
 import { vmNameStore } from "./store/vm-names.ts";
 import { webhookStore } from "./store/webhooks.ts";
 
@@ -129,6 +130,7 @@ const storesOf = (db: Db, wake: Wake) => ({
   policyRuns: policyRunStore(db, wake),
   policyPlans: policyPlanStore(db, wake),
   freezes: freezeStore(db, wake),
+  triggers: triggerStore(db),
   outbox: outboxStore(db),
   webhooks: webhookStore(db),
   deliveries: deliveryStore(db, wake),

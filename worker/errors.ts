@@ -33,7 +33,8 @@ export type Fault =
         | "approval-rule"
         | "chat-user"
         | "chat-code"
-        | "chat-channel";
+        | "chat-channel"
+        | "trigger";
       id: string;
     }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }

@@ -1,7 +1,7 @@
-// VMs by the names that people give them.
-import { asc, eq, or } from "drizzle-orm";
+// Hosts and VMs by the names that others give them.
+import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
 import type { Db } from "./db.ts";
-import { vms } from "./schema.ts";
+import { hosts, vms } from "./schema.ts";
 
 export type NamedVm = { uuid: string; name: string; cluster: string; hostId: string | null };
 
@@ -15,6 +15,24 @@ export function vmNameStore(db: Db) {
         .where(or(eq(vms.uuid, named), eq(vms.name, named)))
         .orderBy(asc(vms.cluster), asc(vms.uuid))
         .limit(limit),
+
+    /** Those hosts of a cluster that have one of these ids, and those VMs that have one of these UUIDs or names. */
+    among: async (cluster: string, hostIds: readonly string[], vmNames: readonly string[]) => {
+      const oneOf = (list: readonly string[]) => sql`(SELECT value FROM json_each(${JSON.stringify(list)}))`;
+      const [foundHosts, foundVms] = await db.batch([
+        db
+          .select({ hostId: hosts.id })
+          .from(hosts)
+          .where(and(eq(hosts.cluster, cluster), inArray(hosts.id, oneOf(hostIds)))),
+        db
+          .select({ uuid: vms.uuid, name: vms.name, hostId: vms.hostId })
+          .from(vms)
+          .where(
+            and(eq(vms.cluster, cluster), or(inArray(vms.uuid, oneOf(vmNames)), inArray(vms.name, oneOf(vmNames)))),
+          ),
+      ]);
+      return { hosts: new Set(foundHosts.map(({ hostId }) => hostId)), vms: foundVms };
+    },
 
     /** Each name once. */
     all: async (limit: number): Promise<string[]> =>

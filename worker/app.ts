@@ -17,6 +17,8 @@ import { freezeRoutes } from "./routes/freezes.ts";
 import { hostRoutes } from "./routes/hosts.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
+import { moveRoutes } from "./routes/moves.ts";
+import { outcomeRoutes } from "./routes/outcomes.ts";
 import { PLAN_BODY_BYTES_MAX, planRoutes } from "./routes/plans.ts";
 import { ruleRoutes } from "./routes/rules.ts";
 import { policyRoutes } from "./routes/policies.ts";
@@ -58,16 +60,8 @@ const limitedBody = createMiddleware<AppEnv>(async (c, next) => {
   return next();
 });
 
-export function createApp(makeDeps: (env: Bindings) => Deps) {
-  const app = createRouter();
-  app.onError(onError);
-  app.notFound(notFound);
-  app.use(secureHeaders());
-  app.use(limitedBody);
-  app.use(async (c, next) => {
-    c.set("deps", makeDeps(c.env));
-    await next();
-  });
+/** `GET /openapi.json`. */
+function document(app: ReturnType<typeof createRouter>): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "bearer", {
     type: "http",
     scheme: "bearer",
@@ -83,6 +77,19 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
         "Metrics service and live-migration advisor for virtual machines. Errors are problem+json (RFC 9457).",
     },
   });
+}
+
+export function createApp(makeDeps: (env: Bindings) => Deps) {
+  const app = createRouter();
+  app.onError(onError);
+  app.notFound(notFound);
+  app.use(secureHeaders());
+  app.use(limitedBody);
+  app.use(async (c, next) => {
+    c.set("deps", makeDeps(c.env));
+    await next();
+  });
+  document(app);
   return app
     .route("/", metaRoutes)
     .route("/v1/tokens", tokenRoutes)
@@ -104,6 +111,8 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/events", policyEventRoutes)
     .route("/v1/triggers", triggerRoutes)
     .route("/v1/migrations", migrationRoutes)
+    .route("/v1/outcomes", outcomeRoutes)
+    .route("/v1/moves", moveRoutes)
     .route("/v1/webhooks", webhookRoutes)
     .route("/v1/webhooks", webhookDeliveryRoutes)
     .route("/v1/chat", chatRoutes);

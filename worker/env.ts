@@ -7,6 +7,7 @@ import { type CommandSigner, createCommandSigner } from "./adapters/command-sign
 import { createResolver } from "./adapters/dns.ts";
 import { type HostChannelObject, type HostChannels, hostChannels } from "./adapters/host-channel.ts";
 import { parseRecords } from "./adapters/migration-records.ts";
+import { outcomesCsv, outcomesJsonLines } from "./adapters/outcome-export.ts";
 import { type OutboxQueue, outboxQueue } from "./adapters/outbox-queue.ts";
 import { seriesCsv } from "./adapters/series-csv.ts";
 import { postWebhook } from "./adapters/webhook-post.ts";
@@ -22,6 +23,7 @@ import { auditStore } from "./store/audit.ts";
 import { calibrationStore } from "./store/calibrations.ts";
 import { chatStore } from "./store/chat.ts";
 import { chatChannelStore } from "./store/chat-channels.ts";
+import { checkStore } from "./store/checks.ts";
 import { chunkStore } from "./store/chunks.ts";
 import type { Db } from "./store/db.ts";
 import { commandStore } from "./store/commands.ts";
@@ -34,6 +36,7 @@ import { jobStore } from "./store/jobs.ts";
 import { createKept, type Kept } from "./store/kept.ts";
 import { migrationStore } from "./store/migrations.ts";
 import { outboxStore, type Wake } from "./store/outbox.ts";
+import { outcomeStore } from "./store/outcomes.ts";
 import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
 import { ruleStore } from "./store/rules.ts";
@@ -122,6 +125,8 @@ const storesOf = (db: Db, wake: Wake) => ({
   rules: ruleStore(db),
   snapshots: snapshotStore(db),
   migrations: migrationStore(db, wake),
+  outcomes: outcomeStore(db),
+  checks: checkStore(db),
   commands: commandStore(db),
   idempotency: idempotencyStore(db),
   audit: auditStore(db, wake),
@@ -148,6 +153,7 @@ export type Deps = {
   /** Of this isolate. */
   counts: { d1: D1Counts; telemetry: { stored: number; refused: number } };
   now: () => number;
+  sleep: (ms: number) => Promise<void>;
   /** A new id that sorts by time: `pln_…`. */
   newId: (prefix: string) => string;
   /** 32 random bytes as base64url. */
@@ -159,6 +165,7 @@ export type Deps = {
   channel: HostChannels;
   parseMigrationRecords: typeof parseRecords;
   seriesCsv: typeof seriesCsv;
+  outcomeExport: { csv: typeof outcomesCsv; jsonLines: typeof outcomesJsonLines };
   runs: Runs;
   queue: OutboxQueue;
   /** How events leave, and where they may go. */
@@ -274,6 +281,7 @@ function newDeps(env: Bindings): Deps {
     latestPieces: createKept(LATEST_BYTES_MAX, (bytes, key) => bytes.length + 2 * key.length + KEPT_BYTES),
     counts,
     now: Date.now,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     newId: (prefix) => `${prefix}_${uuidv7().replaceAll("-", "")}`,
     newSecret: () => crypto.getRandomValues(new Uint8Array(32)).toBase64({ alphabet: "base64url", omitPadding: true }),
     hash: sha256Hex,
@@ -288,6 +296,7 @@ function newDeps(env: Bindings): Deps {
     channel: hostChannels(env.HOST_CHANNEL),
     parseMigrationRecords: parseRecords,
     seriesCsv,
+    outcomeExport: { csv: outcomesCsv, jsonLines: outcomesJsonLines },
     runs: runsOf(env.MIGRATION_RUN),
     queue,
     outgoing: outgoingOf(parsed.data),

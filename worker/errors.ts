@@ -28,6 +28,8 @@ export type Fault =
         | "rule"
         | "policy"
         | "freeze"
+        | "preflight"
+        | "check"
         | "webhook"
         | "delivery"
         | "approval-rule"
@@ -58,6 +60,8 @@ export type Fault =
   | { code: "point_of_no_return"; migrationId: string; state: string }
   | { code: "outside_limits"; migrationId: string; detail: string; limits: Record<string, unknown> }
   | { code: "event_refused"; migrationId: string; detail: string }
+  | { code: "agent_silent"; hostId: string; preflightId: string; waitedMs: number; heardAt: number | null }
+  | { code: "agent_refused"; hostId: string; reason: string; detail: string }
   | { code: "upgrade_required" }
   | { code: "busy"; detail: string; retryAfterSeconds: number }
   | { code: "misconfigured"; detail: string };

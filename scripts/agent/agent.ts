@@ -21,7 +21,9 @@ import { openOutbox } from "./outbox.ts";
 import type { Parts } from "./parts.ts";
 import { listenForPeers, type PeerHandlers } from "./peer.ts";
 import { policyWarning, readPolicy } from "./policy.ts";
+import { createProbeTarget } from "./probe-target.ts";
 import { createPresence, type Presence } from "./presence.ts";
+import { createQuestions } from "./questions.ts";
 import { openRuns } from "./runs.ts";
 import { shut } from "./serve.ts";
 import { createSource, type Source } from "./source.ts";
@@ -94,7 +96,8 @@ function assemble(settings: Settings, driver: Driver, life: Life, log: Log, peer
   const source = createSource(parts);
   const destination = createDestination(parts);
   const keys = settings.commandPublicKeys.map(publicKeyOf);
-  const handle = createCommands({ ...parts, api, ledger, keys, source, destination });
+  const questions = createQuestions({ ...parts, api });
+  const handle = createCommands({ ...parts, api, ledger, keys, source, destination, questions });
   return { parts, ledger, source, destination, collector, presence, handle };
 }
 
@@ -117,6 +120,9 @@ async function listenAgain({ stateDir, peer, peerSecret }: Settings, handlers: P
 
 /** Goes on with what an earlier life began. A run that no ledger knows never began: the crash came in between. */
 function takeUpRuns({ parts, ledger, source, destination }: Core): void {
+  for (const run of parts.runs.owing(parts.now()))
+    if (run.side === "source") source.settle(run);
+    else destination.settle(run);
   for (const run of parts.runs.open()) {
     const { migrationId, id } = run.command;
     const hasBegun = run.side === "source" ? run.startedAtMs !== undefined : run.migrationUri !== undefined;
@@ -174,7 +180,7 @@ export async function startAgent(config: AgentConfig, driver: Driver, hooks: Age
   try {
     let peerUrl = "";
     const core = assemble(settings, boundTo(life, driver), life, log, () => peerUrl);
-    const peers = await listenAgain(settings, core.destination, log);
+    const peers = await listenAgain(settings, { ...core.destination, ...createProbeTarget(core.parts) }, log);
     servers.push(peers.server);
     peerUrl = settings.peer.advertiseUrl ?? urlOf(settings.peer.listenHost, peers.port);
     const webhook = await listenForWebhook(settings, core);

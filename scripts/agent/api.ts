@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { MigrationEvent, Refusal } from "../../worker/model/wire/event.ts";
 import type { Heartbeat, HostInventory } from "../../worker/model/wire/inventory.ts";
+import type { CheckAnswer } from "../../worker/model/wire/question.ts";
 import type { Settings } from "./config.ts";
 import type { Life } from "./life.ts";
 import { messageOf } from "./log.ts";
@@ -52,6 +53,8 @@ export type Api = {
   telemetry: (body: Uint8Array<ArrayBuffer>) => Promise<TelemetryAnswer>;
   event: (migrationId: string, event: MigrationEvent) => Promise<CommandsAnswer>;
   refusal: (body: Refusal) => Promise<void>;
+  /** The answer to a question that moves nothing. */
+  answer: (checkId: string, body: CheckAnswer) => Promise<void>;
 };
 
 const problem = z.object({ type: z.string().optional(), title: z.string().optional(), detail: z.string().optional() });
@@ -100,6 +103,8 @@ export function createApi(settings: Settings, life: Life): Api {
     telemetry: async (body) => telemetryAnswer.parse(await life.hold(() => send("POST", "/v1/telemetry", body))),
     event: async (migrationId, event) =>
       withCommands.parse(await sendJson("POST", `/v1/migrations/${encodeURIComponent(migrationId)}/events`, event)),
+    answer: async (checkId, body) =>
+      void (await sendJson("POST", `${host}/checks/${encodeURIComponent(checkId)}`, body)),
     refusal: async (body) => void (await sendJson("POST", `${host}/refusals`, body)),
   };
 }

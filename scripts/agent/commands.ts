@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import type { KeyObject } from "node:crypto";
 import type { Command } from "../../worker/model/wire/command.ts";
 import type { Refusal } from "../../worker/model/wire/event.ts";
+import type { EnvelopeBody, Question } from "../../worker/model/wire/question.ts";
 import type { Api } from "./api.ts";
 import type { Destination } from "./destination.ts";
 import { openEnvelope } from "./envelope.ts";
@@ -11,6 +12,7 @@ import { isMove, judgeCommand, vmOf, type JudgeContext, type Judgement } from ".
 import type { Ledger } from "./ledger.ts";
 import { messageOf } from "./log.ts";
 import { localState, type Parts } from "./parts.ts";
+import type { Questions } from "./questions.ts";
 import { steeringSoFar, type SourceRun } from "./runs.ts";
 import type { Source } from "./source.ts";
 
@@ -25,6 +27,7 @@ export type CommandParts = Parts & {
   keys: readonly KeyObject[];
   source: Source;
   destination: Destination;
+  questions: Questions;
 };
 
 /** Takes a command envelope from anywhere. Resolves when it was recorded; what it starts goes on by itself. */
@@ -44,6 +47,7 @@ export function createCommands(parts: CommandParts): (envelope: unknown) => Prom
       return { verdict: "refuse", reason, detail };
     }
     const { command } = opened;
+    if (isQuestion(command)) return parts.questions.take(command, opened.signedAtMs);
     let localVm: JudgeContext["localVm"];
     try {
       localVm = await findVm(parts, command);
@@ -58,6 +62,9 @@ export function createCommands(parts: CommandParts): (envelope: unknown) => Prom
     return judgement;
   };
 }
+
+const isQuestion = (body: EnvelopeBody): body is Question =>
+  body.type === "move.preflight" || body.type === "link.probe";
 
 async function findVm({ driver }: Parts, command: Command): Promise<JudgeContext["localVm"]> {
   if (!isMove(command)) return null;

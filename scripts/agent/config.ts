@@ -2,6 +2,8 @@
 import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 import { driverName, operatorId } from "../../worker/model/wire/common.ts";
+import { addressChecks } from "./continuity.ts";
+import { hooks } from "./hooks.ts";
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "an http or https address" });
 const port = z.int().min(0).max(65_535);
@@ -40,6 +42,10 @@ export const agentConfig = z.strictObject({
   webhook: z.strictObject({ listenHost: z.string().min(1), port }).optional(),
   /** The WebSocket over which commands come at once, also where nobody can reach this host; `off`: only HTTP. */
   channel: z.enum(["auto", "off"]).default("auto"),
+  /** What is run before VMs leave and after they have arrived; the same on every host of a cluster. */
+  hooks,
+  /** Where VMs must answer after they have left this host; the same on every host of a cluster. */
+  addressChecks,
   /** The driver reads its own settings from here. */
   driver: z.looseObject({ name: driverName }),
   heartbeatMs: periodMs.default(15_000),

@@ -1,16 +1,19 @@
 // The destination's side of a migration: prepare, hold the lease, let the VM run once the source has proven its stop.
 import type { CancelCommand, PrepareCommand } from "../../worker/model/wire/command.ts";
-import { DriverError, type IncomingState } from "./driver.ts";
+import { announce } from "./continuity.ts";
+import { DriverError, objectionsIn, type IncomingState } from "./driver.ts";
+import { runAfterArrival } from "./hooks.ts";
 import { createMutex } from "./life.ts";
 import { messageOf } from "./log.ts";
 import { endRun, untilDone, type Parts } from "./parts.ts";
 import type { PeerHandlers, PeerMessage, PeerReply, StoppedAnswer, StoppedMessage } from "./peer.ts";
+import type { ProbeMessage, ProbeTarget } from "./probe-target.ts";
 import { listenAnew } from "./recovery.ts";
 import { specOf, type DestinationRun } from "./runs.ts";
 
 const WATCH_MS = 1000;
 
-export type Destination = PeerHandlers & {
+export type Destination = Omit<PeerHandlers, keyof ProbeTarget> & {
   /** The record of the run; nothing is done yet. */
   take: (command: PrepareCommand) => DestinationRun;
   go: (run: DestinationRun) => void;
@@ -18,6 +21,8 @@ export type Destination = PeerHandlers & {
   resume: (run: DestinationRun) => void;
   /** Why it cannot be cancelled, or null: it was, and the event says so. */
   cancel: (run: DestinationRun, command: CancelCommand) => Promise<string | null>;
+  /** Does what is left to be done of a VM that has come to run here. */
+  settle: (run: DestinationRun) => void;
 };
 
 /** What one life of the agent knows of a run besides its file. */
@@ -52,6 +57,7 @@ export function createDestination(parts: Parts): Destination {
     take: (command) => parts.runs.save<DestinationRun>({ side: "destination", command }),
     go: (run) => spawn(run, (live) => begin(parts, run, live)),
     resume: (run) => spawn(run, (live) => takeUp(parts, run, live)),
+    settle: (run) => settle(parts, run),
     cancel: (run, command) => liveOf(run).alone(() => cancel(parts, present(parts, run), command)),
     stopped: async (message) => {
       const takenAtMs = parts.driver.now();
@@ -82,7 +88,7 @@ function present({ runs }: Parts, run: DestinationRun): DestinationRun {
 }
 
 /** The run that a peer's message is about, if it says nothing else than the run's own command. */
-function find({ runs }: Parts, message: PeerMessage): DestinationRun | PeerReply {
+function find({ runs }: Parts, message: Exclude<PeerMessage, ProbeMessage>): DestinationRun | PeerReply {
   const run = runs.get(message.migrationId);
   if (run?.side !== "destination")
     return { status: 404, body: { detail: "this host is not preparing that migration" } };
@@ -97,9 +103,9 @@ async function begin(parts: Parts, run: DestinationRun, live: Live): Promise<voi
   const { command } = run;
   await live.alone(async () => {
     try {
-      const preflight = await parts.driver.preflight(specOf(run));
-      if (!preflight.ok) {
-        const detail = preflight.reasons.join("; ");
+      const objections = objectionsIn(await parts.driver.preflight(specOf(run)));
+      if (objections.length > 0) {
+        const detail = objections.join("; ");
         return await endRun(parts, run, { type: "refused", reason: "preflight", detail });
       }
       const { migrationUri } = await parts.driver.prepareIncoming(specOf(run));
@@ -294,8 +300,18 @@ async function letRun(
 
 function noteRunning(parts: Parts, run: DestinationRun, atMs: number | null, postCopy: boolean): void {
   const { migrationId, fencingToken } = run.command;
-  const resumed = parts.runs.update(run, { resumed: { atMs } });
+  const resumed = parts.runs.update(run, { resumed: { atMs }, arrivalOwed: true });
   parts.outbox.add(migrationId, { type: "switched", side: "destination", fencingToken, postCopy });
   if (!postCopy) noteArrived(parts, resumed);
   parts.refresh();
+  settle(parts, resumed);
+}
+
+/** What is done once the VM runs here, beside everything else. */
+function settle(parts: Parts, run: DestinationRun): void {
+  parts.life.spawn("after an arrival", async () => {
+    await announce(parts, run);
+    await runAfterArrival(parts, run);
+    parts.runs.update<DestinationRun>(run, { arrivalOwed: false });
+  });
 }

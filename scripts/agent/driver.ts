@@ -3,6 +3,7 @@ import type { Mechanism } from "../../worker/model/wire/common.ts";
 import type { MigrationParameters } from "../../worker/model/wire/command.ts";
 import type { Outcome, Progress } from "../../worker/model/wire/event.ts";
 import type { HostInventory, VmInventory, VmState } from "../../worker/model/wire/inventory.ts";
+import type { PreflightCheck } from "../../worker/model/wire/question.ts";
 import type { DirtyCurveReport } from "../../worker/model/wire/telemetry.ts";
 
 /** What the driver knows of its host; the agent adds cluster, sequence, boot id and policy. */
@@ -18,8 +19,20 @@ export type MigrationSpec = {
   parameters: MigrationParameters;
 };
 
-/** Why this host cannot take the VM, each with its numbers. */
-export type PreflightResult = { ok: true } | { ok: false; reasons: string[] };
+/** One look at whether this host could take a VM: `reasons` against it, else what was `found`. */
+export const lookedAt = (
+  check: PreflightCheck["check"],
+  reasons: readonly string[],
+  found: string,
+): PreflightCheck => ({
+  check,
+  ok: reasons.length === 0,
+  detail: (reasons.length === 0 ? found : reasons.join("; ")).slice(0, 2000),
+});
+
+/** Why this host cannot take the VM, each with its numbers. None: it can. */
+export const objectionsIn = (checks: readonly PreflightCheck[]): string[] =>
+  checks.flatMap(({ ok, detail }) => (ok === false ? [detail] : []));
 
 /**
  * Where an outgoing migration stands.
@@ -85,8 +98,8 @@ export type Driver = {
   /** Measures U(t) of one VM at several windows; null when it cannot be measured now. Never called while the VM migrates. */
   dirtyCurve: (uuid: string) => Promise<DirtyCurveReport | null>;
 
-  /** Destination: could this host run the VM? Changes nothing. */
-  preflight: (spec: MigrationSpec) => Promise<PreflightResult>;
+  /** Destination: could this host run the VM? Every look at it, the good ones too. Changes nothing. */
+  preflight: (spec: MigrationSpec) => Promise<PreflightCheck[]>;
   /** Destination: starts the incoming side, its VM not to run before `continueIncoming`. Returns where the source must send. */
   prepareIncoming: (spec: MigrationSpec) => Promise<{ migrationUri: string }>;
   /** Destination: state of the incoming side, also after a restart of the agent. */
@@ -96,6 +109,8 @@ export type Driver = {
    * resumed; null: it runs, since a moment that nobody saw.
    */
   continueIncoming: (uuid: string) => Promise<{ resumedAtMs: number | null }>;
+  /** Destination: tells the network where the VM is now; `by-hypervisor`: that was done when it arrived. */
+  announce: (uuid: string) => Promise<"sent" | "by-hypervisor">;
   /** Destination: kills an incoming side that never ran. Resolves when its process is proven dead. */
   abandonIncoming: (uuid: string) => Promise<void>;
 

@@ -1,7 +1,8 @@
 // Opens a signed command: Standard Webhooks, asymmetric scheme (`v1a`, Ed25519 over `${id}.${timestamp}.${body}`).
 import { createPublicKey, verify, type KeyObject } from "node:crypto";
-import { command, commandEnvelope, type Command } from "../../worker/model/wire/command.ts";
+import { commandEnvelope } from "../../worker/model/wire/command.ts";
 import type { Refusal } from "../../worker/model/wire/event.ts";
+import { envelopeBody, type EnvelopeBody } from "../../worker/model/wire/question.ts";
 
 /** What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410). */
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
@@ -12,7 +13,7 @@ export function publicKeyOf(text: string): KeyObject {
 }
 
 export type Opened =
-  | { ok: true; command: Command; signedAtMs: number }
+  | { ok: true; command: EnvelopeBody; signedAtMs: number }
   | { ok: false; reason: Refusal["reason"]; detail: string; commandId?: string };
 
 function isSigned(text: string, signatures: string, keys: readonly KeyObject[]): boolean {
@@ -23,9 +24,9 @@ function isSigned(text: string, signatures: string, keys: readonly KeyObject[]):
     .some((bytes) => keys.some((key) => verify(null, Buffer.from(text), key, bytes)));
 }
 
-function parseBody(body: string): Command | string {
+function parseBody(body: string): EnvelopeBody | string {
   try {
-    const parsed = command.safeParse(JSON.parse(body));
+    const parsed = envelopeBody.safeParse(JSON.parse(body));
     if (parsed.success) return parsed.data;
     return parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ");
   } catch {

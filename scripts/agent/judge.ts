@@ -51,7 +51,11 @@ export function isMove(command: Command): command is MoveCommand {
   return command.type === "migration.prepare" || command.type === "migration.start";
 }
 
-function age(command: Command, { nowMs, signedAtMs }: JudgeContext): Objection {
+/** Whether a command, or a question, came in time. */
+export function age(
+  command: { expiresAt: number },
+  { nowMs, signedAtMs }: Pick<JudgeContext, "nowMs" | "signedAtMs">,
+): Objection {
   if (Math.abs(nowMs - signedAtMs) > SIGNATURE_AGE_MS_MAX)
     return {
       reason: "expired",
@@ -74,7 +78,11 @@ function fencing(command: Command, { ledger }: JudgeContext): Objection {
   return { reason: "stale-token", detail: `token ${command.fencingToken} was used by ${command.type} ${other}` };
 }
 
-function place(command: MoveCommand, { hostId, localVm, busyWith }: JudgeContext): Objection {
+/** Whether the VM is where the command takes it to be. */
+export function place(
+  command: MoveCommand,
+  { hostId, localVm, busyWith }: Pick<JudgeContext, "hostId" | "localVm" | "busyWith">,
+): Objection {
   const incoming = command.type === "migration.prepare";
   const role = incoming ? command.toHostId : command.fromHostId;
   if (role !== hostId || command.fromHostId === command.toHostId) {
@@ -94,7 +102,11 @@ function withdrawn(command: MoveCommand, { ledger }: JudgeContext): Objection {
   return cancelled ? { reason: "cancelled", detail: "this migration was cancelled before" } : null;
 }
 
-function permission(command: MoveCommand, { policy, stopped, localVm, nowMs }: JudgeContext): Objection {
+/** Whether the operator of this host permits it. */
+export function permission(
+  command: MoveCommand,
+  { policy, stopped, localVm, nowMs }: Pick<JudgeContext, "policy" | "stopped" | "localVm" | "nowMs">,
+): Objection {
   if (stopped)
     return {
       reason: "stopped",

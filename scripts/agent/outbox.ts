@@ -56,6 +56,8 @@ const REPEATABLE: readonly MigrationEvent["type"][] = ["paused", "resumed", "ste
 function keyOf(event: EventDraft): string | null {
   if (REPEATABLE.includes(event.type)) return null;
   if (event.type === "refused") return `refused ${event.commandId ?? ""}`;
+  if (event.type === "hook") return `hook ${event.name} ${event.when}`;
+  if (event.type === "address-checked") return `address-checked ${event.name}`;
   return event.type === "switched" ? `switched ${event.side}` : event.type;
 }
 

@@ -1,16 +1,20 @@
-// What one agent tells another, host to host: that the source still works on it (`/peer/alive`), and that the source has
-// stopped for good (`/peer/stopped`), and that it waits to go on with a post-copy (`/peer/recover`). Question and answer are proven with the cluster's secret; an answer proves which
-// question it belongs to, so that none can be replayed or made up on the way.
+// What one agent tells another, host to host: that the source still works on it (`/peer/alive`), that the source has stopped
+// for good (`/peer/stopped`), that it waits to go on with a post-copy (`/peer/recover`); and what measures the link
+// (`/peer/echo`, `/peer/probe`). Question and answer are proven with the cluster's secret; an answer proves which question it
+// belongs to, so that none can be replayed or made up on the way.
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { operatorId, vmUuid } from "../../worker/model/wire/common.ts";
 import type { Life } from "./life.ts";
 import { messageOf, type Log } from "./log.ts";
+import { probeMessage, type ProbeMessage, type ProbeTarget } from "./probe-target.ts";
 import { answer, readBody } from "./serve.ts";
 
 export const PEER_SIGNATURE = "drover-peer-signature";
+/** The question, where the body is the stream that is measured. */
+export const PROBE_HEADER = "drover-probe";
 const BODY_BYTES_MAX = 16_384;
 const REQUEST_MS_MAX = 5000;
 /** The destination's hypervisor may have to give up its old connection first. */
@@ -33,7 +37,7 @@ export type AliveMessage = z.infer<typeof aliveMessage>;
 /** Post-copy has lost its link as the source sees it: the destination is to listen anew. */
 export const recoverMessage = z.strictObject(head);
 export type RecoverMessage = z.infer<typeof recoverMessage>;
-export type PeerMessage = StoppedMessage | AliveMessage | RecoverMessage;
+export type PeerMessage = StoppedMessage | AliveMessage | RecoverMessage | ProbeMessage;
 
 export const recoverAnswer = z.object({ migrationUri: z.string().min(1).max(512) });
 
@@ -66,7 +70,7 @@ export type PeerHandlers = {
   stopped: (message: StoppedMessage) => Promise<PeerReply>;
   alive: (message: AliveMessage) => Promise<PeerReply>;
   recover: (message: RecoverMessage) => Promise<PeerReply>;
-};
+} & ProbeTarget;
 
 function route(url: string | undefined, body: unknown, handlers: PeerHandlers): Promise<PeerReply> | null {
   if (url === "/peer/stopped") {
@@ -77,17 +81,22 @@ function route(url: string | undefined, body: unknown, handlers: PeerHandlers): 
     const message = recoverMessage.safeParse(body);
     return message.success ? handlers.recover(message.data) : null;
   }
+  if (url === "/peer/echo") {
+    const message = probeMessage.safeParse(body);
+    return message.success ? handlers.echo(message.data) : null;
+  }
   const message = aliveMessage.safeParse(body);
   return url === "/peer/alive" && message.success ? handlers.alive(message.data) : null;
 }
+
+const STRANGER: PeerReply = { status: 401, body: { detail: "the signature is not of this cluster's peerSecret" } };
 
 async function reply(
   request: { url: string | undefined; text: string; signature: unknown },
   secret: string,
   handlers: PeerHandlers,
 ): Promise<PeerReply> {
-  if (!matches(request.signature, signPeer(secret, request.text)))
-    return { status: 401, body: { detail: "the signature is not of this cluster's peerSecret" } };
+  if (!matches(request.signature, signPeer(secret, request.text))) return STRANGER;
   try {
     return (
       (await route(request.url, JSON.parse(request.text), handlers)) ?? {
@@ -98,6 +107,15 @@ async function reply(
   } catch (error) {
     return { status: 500, body: { detail: messageOf(error) } };
   }
+}
+
+/** A stream that is measured: its question stands in a header, so that the body can be what it likes. */
+async function receiveProbe(request: IncomingMessage, secret: string, handlers: PeerHandlers): Promise<PeerReply> {
+  const text = request.headers[PROBE_HEADER];
+  if (typeof text !== "string" || !matches(request.headers[PEER_SIGNATURE], signPeer(secret, text))) return STRANGER;
+  const message = probeMessage.safeParse(JSON.parse(text));
+  if (!message.success) return { status: 400, body: { detail: "unknown message" } };
+  return handlers.receive(message.data, request);
 }
 
 /** Listens for other agents, on the preferred port if it is free. */
@@ -111,17 +129,25 @@ export async function listenForPeers(
     if (method === "GET" && url === "/healthz") return answer(response, 200, JSON.stringify({ ok: true }));
     if (method !== "POST") return answer(response, 404, "");
     const signature = request.headers[PEER_SIGNATURE];
-    readBody(request, BODY_BYTES_MAX)
-      .then(async (text) => {
-        const { status, body } = await reply({ url, text, signature }, settings.secret, handlers);
-        const answered = JSON.stringify(body);
-        // A stranger gets nothing signed.
-        if (status !== 401)
-          return answer(response, status, answered, { [PEER_SIGNATURE]: signAnswer(settings.secret, text, answered) });
-        log("warn", "a peer's message was refused", { url, from: request.socket.remoteAddress });
-        return answer(response, status, answered);
-      })
-      .catch((error: unknown) => answer(response, 400, JSON.stringify({ detail: messageOf(error) })));
+    const say = (question: string, { status, body }: PeerReply): void => {
+      const answered = JSON.stringify(body);
+      // A stranger gets nothing signed.
+      if (status !== 401)
+        return answer(response, status, answered, {
+          [PEER_SIGNATURE]: signAnswer(settings.secret, question, answered),
+        });
+      log("warn", "a peer's message was refused", { url, from: request.socket.remoteAddress });
+      return answer(response, status, answered);
+    };
+    const told =
+      url === "/peer/probe"
+        ? receiveProbe(request, settings.secret, handlers).then((said) =>
+            say(String(request.headers[PROBE_HEADER]), said),
+          )
+        : readBody(request, BODY_BYTES_MAX).then(async (text) =>
+            say(text, await reply({ url, text, signature }, settings.secret, handlers)),
+          );
+    told.catch((error: unknown) => answer(response, 400, JSON.stringify({ detail: messageOf(error) })));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -135,7 +161,7 @@ export async function tellPeer(
   life: Life,
   secret: string,
   peerUrl: string,
-  path: "/peer/stopped" | "/peer/alive" | "/peer/recover",
+  path: "/peer/stopped" | "/peer/alive" | "/peer/recover" | "/peer/echo",
   message: PeerMessage,
 ): Promise<PeerReply> {
   const text = JSON.stringify(message);
@@ -151,10 +177,17 @@ export async function tellPeer(
       ]),
     });
     const answered = await response.text();
-    if (!matches(response.headers.get(PEER_SIGNATURE), signAnswer(secret, text, answered)))
-      throw new Error(
-        `${path} was answered ${response.status} without a proof: do both hosts have the same peerSecret?`,
-      );
-    return { status: response.status, body: JSON.parse(answered) as unknown };
+    const signature = response.headers.get(PEER_SIGNATURE);
+    return { status: response.status, body: checkedAnswer(secret, { question: text, answered, signature }) };
   });
+}
+
+/** The body of an answer. Throws unless only a host of this cluster can have given it to this question. */
+export function checkedAnswer(
+  secret: string,
+  { question, answered, signature }: { question: string; answered: string; signature: unknown },
+): unknown {
+  if (!matches(signature, signAnswer(secret, question, answered)))
+    throw new Error("another agent has answered without a proof: do both hosts have the same peerSecret?");
+  return JSON.parse(answered) as unknown;
 }

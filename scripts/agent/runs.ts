@@ -10,6 +10,7 @@ import { messageOf, type Log } from "./log.ts";
 import { stoppedMessage } from "./peer.ts";
 
 const KEEP_MS = 7 * DAY_MS;
+const CHECK_LATE_MS = 60_000;
 
 /** How a run ended here. `refused`: it never began. */
 const ending = z.enum(["completed", "failed", "cancelled", "refused"]);
@@ -39,6 +40,10 @@ export const sourceRun = z.strictObject({
   resumed: z.strictObject({ atMs: z.number().nullable() }).optional(),
   cancel: cancelRequest.optional(),
   steering: steering.optional(),
+  /** Hooks whose `before` was begun, and whose `after` is owed where the VM stays here. */
+  hooksBegun: z.array(z.string()).optional(),
+  /** Whether the network has followed the VM was looked at. */
+  checked: z.boolean().optional(),
   outcome: outcome.optional(),
   ...ended,
 });
@@ -67,6 +72,8 @@ export const destinationRun = z.strictObject({
   /** The source's proof that it has stopped for good. Once here, the incoming side is never killed for its lease. */
   proof: stoppedMessage.optional(),
   resumed: z.strictObject({ atMs: z.number().nullable() }).optional(),
+  /** What is done once the VM runs here (announced, hooks) is still to be done. */
+  arrivalOwed: z.boolean().optional(),
   ...ended,
 });
 export type DestinationRun = z.infer<typeof destinationRun>;
@@ -77,6 +84,8 @@ export type Run = z.infer<typeof run>;
 export type Runs = {
   get: (migrationId: string) => Run | null;
   open: () => Run[];
+  /** Of which something is left to be done around the move, though it has ended or the VM runs here. */
+  owing: (nowMs: number) => Run[];
   /** The migration of this VM that is not over here, other than `except`. A destination whose VM runs is over as far as the VM goes. */
   busyWith: (vmUuid: string, except: string) => string | null;
   isMigrating: (vmUuid: string) => boolean;
@@ -99,6 +108,17 @@ export function presentSource(runs: Runs, run: SourceRun): SourceRun {
 export function specOf({ command }: Run): MigrationSpec {
   const { migrationId, vm, mechanism, parameters } = command;
   return { migrationId, vm, mechanism, parameters };
+}
+
+const isOver = (one: Run): boolean =>
+  one.endedAt !== undefined || (one.side === "destination" && one.resumed !== undefined);
+
+function owes(one: Run, nowMs: number): boolean {
+  if (one.side === "destination") return one.arrivalOwed === true;
+  if (one.endedAt === undefined) return false;
+  // What is long over no longer says anything about the move.
+  const isFresh = one.ending === "completed" && nowMs - one.endedAt < CHECK_LATE_MS;
+  return (one.hooksBegun ?? []).length > 0 || (isFresh && one.checked !== true);
 }
 
 export function openRuns(stateDir: string, log: Log, nowMs: number): Runs {
@@ -126,11 +146,11 @@ export function openRuns(stateDir: string, log: Log, nowMs: number): Runs {
     runs.set(migrationId, changed);
     return changed;
   };
-  const isOver = (one: Run) => one.endedAt !== undefined || (one.side === "destination" && one.resumed !== undefined);
 
   return {
     get: (migrationId) => runs.get(migrationId) ?? null,
     open: () => [...runs.values()].filter((one) => one.endedAt === undefined),
+    owing: (now) => [...runs.values()].filter((one) => owes(one, now)),
     busyWith: (vmUuid, except) => {
       const same = (one: Run) => one.command.vm.uuid === vmUuid && one.command.migrationId !== except && !isOver(one);
       return [...runs.values()].find(same)?.command.migrationId ?? null;

@@ -2,7 +2,9 @@
 import type { CancelCommand, RecoverCommand, StartCommand, SteerCommand } from "../../worker/model/wire/command.ts";
 import type { EventDraft } from "./outbox.ts";
 import { obey, type Problem } from "./directives.ts";
+import { checkAddresses } from "./continuity.ts";
 import { DriverError, type OutgoingState } from "./driver.ts";
+import { runAfterAtSource, runBefore } from "./hooks.ts";
 import { messageOf } from "./log.ts";
 import { outcomeOf } from "./outcome.ts";
 import { endRun, localState, untilDone, type Parts } from "./parts.ts";
@@ -32,6 +34,8 @@ export type Source = {
   /** Does what was judged to be within the limits. Why it cannot be done, or null: it was, and an event says so. */
   steer: (run: SourceRun, command: SteerCommand) => Promise<Problem | null>;
   recover: (run: SourceRun, command: RecoverCommand) => Promise<Problem | null>;
+  /** Does what is left to be done of a migration that has ended. */
+  settle: (run: SourceRun) => void;
 };
 
 const PAST_RETURN = "the VM has stopped here for the switch-over or is gone; only the destination can have it now";
@@ -41,13 +45,14 @@ export function createSource(parts: Parts): Source {
   const track = (run: SourceRun, task: (watch: Watch) => Promise<void>) => {
     const watch = newWatch(parts);
     watches.set(run.command.migrationId, watch);
-    parts.life.spawn("outgoing migration", () =>
-      untilDone(
+    parts.life.spawn("outgoing migration", async () => {
+      await untilDone(
         parts,
         () => task(watch),
         () => takeUp(parts, present(parts, run), watch),
-      ),
-    );
+      );
+      await aroundEnd(parts, run);
+    });
   };
   const cancel: Source["cancel"] = async (run, command) => {
     const now = present(parts, run);
@@ -63,6 +68,7 @@ export function createSource(parts: Parts): Source {
     go: (run) => track(run, (watch) => begin(parts, run, watch)),
     resume: (run) => track(run, (watch) => takeUp(parts, run, watch)),
     cancel,
+    settle: (run) => parts.life.spawn("after a migration", () => aroundEnd(parts, run)),
     steer: async (run, command) => {
       const { directive, id, reason } = command;
       const pastReturn = { reason: "point-of-no-return", detail: PAST_RETURN };
@@ -84,6 +90,15 @@ export function createSource(parts: Parts): Source {
   };
 }
 
+/** Hooks are ended where the VM stays; where it has gone, whether the network has followed is looked at. */
+async function aroundEnd(parts: Parts, run: SourceRun): Promise<void> {
+  const { endedAt, ending, checked } = present(parts, run);
+  if (endedAt === undefined) return;
+  await runAfterAtSource(parts, run);
+  if (ending !== "completed" || checked) return;
+  if (await checkAddresses(parts, run)) parts.runs.update<SourceRun>(run, { checked: true });
+}
+
 const present = ({ runs }: Parts, run: SourceRun): SourceRun => presentSource(runs, run);
 
 function tell({ outbox }: Parts, { command }: SourceRun, event: EventDraft): void {
@@ -97,6 +112,8 @@ async function begin(parts: Parts, run: SourceRun, watch: Watch): Promise<void> 
   const unreachable = await greet(parts, run, watch);
   if (unreachable !== null)
     return endRun(parts, run, { type: "failed", reason: "peer-unreachable", detail: unreachable });
+  const why = await runBefore(parts, run);
+  if (why !== null) return endRun(parts, run, { type: "refused", reason: "hook", detail: why });
   const { cancel } = present(parts, run);
   if (cancel) return endRun(parts, run, { type: "cancelled", ...cancel });
   try {

@@ -4,6 +4,7 @@ import type { AppType } from "../../worker/app.ts";
 import type { Goal, PlanParameters } from "../../worker/model/placement/types.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import type { MigrationRun, TimelineEntry } from "../../worker/model/run.ts";
+import type { PreflightView } from "../../worker/services/preflights.ts";
 import type { Latest } from "../../worker/model/telemetry/known.ts";
 
 export type FleetHost = {
@@ -24,6 +25,8 @@ export type Api = {
   readPlan: (planId: string) => Promise<Plan>;
   approve: (plan: Plan, reason: string) => Promise<Plan>;
   reject: (plan: Plan, reason: string) => Promise<Plan>;
+  /** What the host's agent says of taking the VM, and of the link to it. */
+  preflight: (vmId: string, toHostId: string) => Promise<PreflightView>;
   migrations: (planId: string) => Promise<MigrationRun[]>;
   cancel: (migrationId: string, reason: string) => Promise<MigrationRun>;
   /** Every event of a migration as it was received. */
@@ -69,11 +72,16 @@ export function createApi(url: string, token: string): Api {
     approve: ({ planId, contentHash }, reason) =>
       good(v1.plans[":planId"].approve.$post({ param: { planId }, json: { contentHash, reason } })),
     reject: ({ planId }, reason) => good(v1.plans[":planId"].reject.$post({ param: { planId }, json: { reason } })),
+    preflight: (vmId, toHostId) => good(v1.moves.preflight.$post({ json: { vmId, toHostId, probe: true } })),
     migrations: async (planId) => (await good(v1.migrations.$get({ query: { planId, limit } }))).items,
     cancel: (migrationId, reason) =>
       good(v1.migrations[":migrationId"].cancel.$post({ param: { migrationId }, json: { reason } })),
     timeline: async (migrationId) =>
-      (await good(v1.migrations[":migrationId"].events.$get({ param: { migrationId } }))).items as TimelineEntry[],
+      (
+        (await good(v1.migrations[":migrationId"].events.$get({ param: { migrationId }, query: {} }))) as {
+          items: TimelineEntry[];
+        }
+      ).items,
     audit: async () => (await good(v1.audit.$get({ query: { limit: "100" } }))).items,
   };
 }

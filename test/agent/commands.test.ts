@@ -114,7 +114,9 @@ test.each<[string, object, string]>([
 
 test("a preflight that fails is a refusal with its reasons", async () => {
   const host = bench.host("hv-b");
-  host.script.driver.preflight = async () => ({ ok: false, reasons: ["memory: 4 GiB needed, 1 GiB free"] });
+  host.script.driver.preflight = async () => [
+    { check: "memory", ok: false, detail: "memory: 4 GiB needed, 1 GiB free" },
+  ];
   bench.edge.commands.set("hv-b", [bench.signer.seal(prepareCommand())]);
   await host.start();
   const refused = { type: "refused", reason: "preflight", detail: "memory: 4 GiB needed, 1 GiB free" };

@@ -1,6 +1,6 @@
 // What every driver guarantees, real or simulated: the agent is written against this and nothing else.
 import { describe, expect, test, type TestContext } from "vitest";
-import { DriverError, type Driver } from "../../scripts/agent/driver.ts";
+import { DriverError, objectionsIn, type Driver } from "../../scripts/agent/driver.ts";
 import { scenario, type DriverFixture } from "./driver-scene.ts";
 
 const TIMEOUT_MS = 120_000;
@@ -85,6 +85,7 @@ export function runDriverSuite(
         const startedAtMs = await begin(spec("pre-copy"));
         expect((await untilStopped()).state).toBe("stopped");
         await settle(startedAtMs, await arrive());
+        expect(["sent", "by-hypervisor"]).toContain(await destination.announce(vm.uuid));
         await expect(destination.abandonIncoming(vm.uuid)).rejects.toBeInstanceOf(DriverError);
       }),
     );
@@ -99,9 +100,9 @@ export function runDriverSuite(
         const { uuid, memoryBytes } = vm;
         expect(inventory.vms.find((each) => each.uuid === uuid)).toMatchObject({ state: "running", memoryBytes });
         const given = spec("pre-copy", { isSlow: true });
-        expect(await destination.preflight(given)).toEqual({ ok: true });
-        const verdict = await destination.preflight({ ...given, vm: { ...vm, memoryBytes: tooMuchMemoryBytes } });
-        expect(verdict.ok ? "" : verdict.reasons.join()).toMatch(/\d/);
+        expect(objectionsIn(await destination.preflight(given))).toEqual([]);
+        const looks = await destination.preflight({ ...given, vm: { ...vm, memoryBytes: tooMuchMemoryBytes } });
+        expect(objectionsIn(looks).join()).toMatch(/\d/);
         expect((await destination.observeIncoming(uuid)).state).toBe("gone");
         await begin(given);
         await source.setDowntimeLimit(uuid, 1000);

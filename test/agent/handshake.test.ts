@@ -63,7 +63,7 @@ test("a VM that runs before its source's agent knows has arrived, and is no fail
   await eventually(() =>
     expect(last("hv-a")).toMatchObject({ type: "completed", outcome: { transferredBytes: 12_345 } }),
   );
-  expect(told("hv-b")).toEqual(["prepared", "switched"]);
+  await eventually(() => expect(told("hv-b")).toEqual(["prepared", "switched", "announced"]));
 });
 
 test("a stop that nobody saw leaves the blackout unknown, never zero", async () => {
@@ -81,7 +81,8 @@ test("a stop that nobody saw leaves the blackout unknown, never zero", async () 
 test("a destination in post-copy is not over before its memory is there", async () => {
   await begin();
   arrive(true);
-  await eventually(() => expect(last("hv-b")).toMatchObject({ type: "switched", postCopy: true }));
+  const switched = () => bench.edge.events("m1").find(({ type, hostId }) => type === "switched" && hostId === "hv-b");
+  await eventually(() => expect(switched()).toMatchObject({ postCopy: true }));
   target.script.incoming = { state: "gone" };
   await eventually(() => expect(last("hv-b")).toMatchObject({ type: "failed", reason: "destination-lost" }));
 });

@@ -80,7 +80,7 @@ test("a pre-copy migration: proof, resume, release, and an outcome that adds up"
   expect(source.script.calls).not.toContain(`releaseSource ${VM}`);
   completeSource(stoppedAtMs);
   await eventually(() => expect(told("hv-a")).toEqual(["accepted", "switched", "completed"]));
-  expect(told("hv-b")).toEqual(["prepared", "switched"]);
+  await eventually(() => expect(told("hv-b")).toEqual(["prepared", "switched", "announced"]));
   expect(source.script.calls).toEqual([`startOutgoing ${VM}`, `releaseSource ${VM}`]);
   const completed = last("hv-a");
   if (completed?.type !== "completed") throw new Error("not completed");

@@ -20,6 +20,8 @@ export type Script = {
   curves: string[];
   vms: Map<string, VmInventory>;
   incoming: IncomingState;
+  /** What comes here, or has come; null: nothing. */
+  prepared: VmInventory | null;
   outgoing: OutgoingState | null;
   /** Puts the outgoing migration into a state; whoever observes it wakes. */
   goTo: (state: OutgoingState) => void;
@@ -59,6 +61,7 @@ export function createScript(vms: VmInventory[]): Script {
     curves: [],
     vms: new Map(vms.map((vm) => [vm.uuid, vm])),
     incoming: { state: "gone" },
+    prepared: null,
     outgoing: null,
     on: {},
     goTo: (state) => {
@@ -85,9 +88,13 @@ export function createScript(vms: VmInventory[]): Script {
         script.curves.push(uuid);
         return { at: Date.now(), method: "simulated", points: [[1000, 4096]] };
       },
-      preflight: async () => (await script.on.preflight?.(), { ok: true }),
+      preflight: async () => (
+        await script.on.preflight?.(),
+        [{ check: "memory", ok: true, detail: "there is enough" }]
+      ),
       prepareIncoming: async ({ vm }) => {
         await step("prepareIncoming", vm.uuid);
+        script.prepared = vm;
         script.incoming = { state: "listening" };
         return { migrationUri: "tcp:127.0.0.1:4444" };
       },
@@ -95,8 +102,10 @@ export function createScript(vms: VmInventory[]): Script {
       continueIncoming: async (uuid) => {
         await step("continueIncoming", uuid);
         script.incoming = { state: "running" };
+        if (script.prepared !== null) script.vms.set(uuid, { ...script.prepared, state: "running" });
         return { resumedAtMs: Date.now() };
       },
+      announce: async () => (await script.on.announce?.(), "sent"),
       abandonIncoming: async (uuid) => {
         await step("abandonIncoming", uuid);
         script.incoming = { state: "gone" };

@@ -6,7 +6,7 @@ import type { Principal, Scope } from "../../worker/model/principal.ts";
 import type { ApprovalsView } from "../../worker/model/approval.ts";
 import { HOUR_MS } from "../../worker/model/units.ts";
 import { approvePlan } from "../../worker/services/plan-approvals.ts";
-import { type Answer, call, tokenFor } from "../support/api.ts";
+import { agentOf, type Answer, call, tokenFor, vm } from "../support/api.ts";
 import { later, STILL } from "../support/webhooks.ts";
 import { runOf, world } from "../support/run-world.ts";
 
@@ -147,6 +147,35 @@ describe("who may approve", () => {
   });
 });
 
+describe("a policy", () => {
+  test("may ask for more than its cluster, and who has made it may then not approve alone", async () => {
+    const at = await world();
+    const [maker, other] = [await person("operate"), await person()];
+    const { body: policy } = await call<{ policyId: string; approvals: object }>("POST", "/v1/policies", {
+      token: maker.token,
+      body: {
+        cluster: at.cluster,
+        name: "drain",
+        goals: [{ goal: "evacuate", parameters: { hostIds: [at.a.hostId] } }],
+        trigger: { type: "interval", everyMs: HOUR_MS },
+        shadowUntil: null,
+        approvals: { selfPermitted: false },
+      },
+    });
+    expect(policy.approvals).toMatchObject({ needed: 1, selfPermitted: false });
+    const { body } = await call<{ run: { planId: string } }>("POST", `/v1/policies/${policy.policyId}/run`, {
+      token: maker.token,
+      body: {},
+    });
+    const { body: plan } = await call<Plan>("GET", `/v1/plans/${body.run.planId}`);
+    expect(plan).toMatchObject({ state: "proposed", policyId: policy.policyId });
+    expect((await approve(plan, maker.token)).body.type).toBe("/problems/may-not-approve");
+    expect((await approve(plan, other.token)).status).toBe(200);
+    const changed = await call(`PATCH`, `/v1/policies/${policy.policyId}`, { body: { approvals: null } });
+    expect(changed.body).not.toHaveProperty("approvals");
+  });
+});
+
 describe("an emergency", () => {
   test("needs a reason and the scope operate, and is said to be one", async () => {
     const at = await world();
@@ -178,10 +207,28 @@ describe("an emergency", () => {
 
 describe("some moves of a plan", () => {
   test("are approved, the others left out", async () => {
-    const at = await world();
-    expect((await approve(at.plan, await tokenFor(["approve"]), { moves: [7] })).status).toBe(404);
-    const { status, body } = await approve(at.plan, await tokenFor(["approve"]), { moves: [1] });
-    expect([status, body.skipped]).toEqual([200, []]);
+    const cluster = "some-moves";
+    const guests = [vm(), vm(), vm()];
+    const a = await agentOf(cluster, "some-a", guests);
+    const b = await agentOf(cluster, "some-b", []);
+    await a.load(2, Object.fromEntries(guests.map(({ uuid }) => [uuid, 0.5])));
+    await b.load(1, {});
+    const { body: plan } = await call<Plan>("POST", "/v1/plans", {
+      body: { cluster, goal: "evacuate", parameters: { hostIds: [a.hostId] } },
+    });
+    expect(plan.content.moves).toHaveLength(3);
+    const token = await tokenFor(["approve"]);
+    expect((await approve(plan, token, { moves: [7] })).status).toBe(404);
+    await call("POST", `/v1/plans/${plan.planId}/moves/1/skip`, { body: { reason: "not this one" } });
+    const torn = await approve(plan, token, { moves: [1, 3] });
+    expect([torn.status, torn.body.detail]).toEqual([422, expect.stringContaining("move 1 is left out already")]);
+    const { status, body } = await approve(plan, token, { moves: [3] });
+    expect([status, body.skipped]).toEqual([200, [1, 2]]);
+    const { body: runs } = await call<{ items: { moveNumber: number }[] }>(
+      "GET",
+      `/v1/migrations?planId=${plan.planId}`,
+    );
+    expect(runs.items.map(({ moveNumber }) => moveNumber)).toEqual([3]);
   });
 });
 

@@ -1,15 +1,10 @@
 // Chat as people have it, on every platform: real workerd, real D1, and a server that is Slack and Discord.
-import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { actionText } from "../../worker/model/chat/actions.ts";
 import type { Plan } from "../../worker/model/plan.ts";
 import { call, tokenFor } from "../support/api.ts";
 import { ALL, auditOf, callsOf, linked, send, shown, SIGN, SPOKEN, talk } from "../support/chat-talk.ts";
-import { sweepChat, takeRequest } from "../../worker/services/chat-requests.ts";
-import { beginChatTurn } from "../../worker/services/chat-turns.ts";
-import { signSlack } from "../support/chat-requests.ts";
-import { later } from "../support/webhooks.ts";
-import { OUTCOME, read, runOf, toPreCopying, world } from "../support/run-world.ts";
+import { runOf, world } from "../support/run-world.ts";
 
 const planOf = async (planId: string) => (await call<Plan>("GET", `/v1/plans/${planId}`)).body;
 const button = (what: "approve" | "reject" | "override", { planId, contentHash }: Plan): string =>
@@ -164,136 +159,4 @@ describe.each(["slack", "discord"] as const)("%s", (platform) => {
     await call("DELETE", `/v1/hosts/${at.a.hostId}/maintenance`);
     await ops.saw("is out of maintenance");
   });
-});
-
-test("a migration's message goes from running to done", async () => {
-  const at = await world();
-  const ops = await linked(talk("slack"), "watcher", ALL);
-  await ops.say(`plan ${at.plan.planId}`);
-  const plan = await ops.saw("waits for a decision");
-  const { migrationId } = await toPreCopying(at);
-  const started = await ops.saw(migrationId);
-  expect(started.body).toMatchObject({ thread_ts: plan.messageId });
-  await at.a.report(migrationId, { type: "completed", outcome: OUTCOME });
-  await at.a.put([]);
-  await at.b.put([at.guest]);
-  await at.a.beat({});
-  await at.b.beat({ [at.guest.uuid]: "running" });
-  await expect.poll(async () => (await read(migrationId)).state, { timeout: 10_000 }).toBe("completed");
-  const done = await ops.saw(/, done.*Stood still/);
-  expect(done).toMatchObject({ path: "/slack/api/chat.update", messageId: started.messageId });
-  await ops.saw("evacuate run-");
-  await ops.saw(/1 move, done/);
-});
-
-test("a platform that is busy is asked again, and one that is gone is said to be", async () => {
-  const at = await world();
-  const freeze = (reason: string) =>
-    call("POST", "/v1/freezes", { body: { cluster: at.cluster, from: Date.now(), reason } });
-  const inChannel = (kind: string) => talk("slack", { channelId: `${kind}${crypto.randomUUID().slice(0, 6)}` });
-  const channels = async () =>
-    (
-      await call<{ items: { id: string; channelId: string; trouble: string | null }[] }>(
-        "GET",
-        "/v1/chat/channels?limit=1000",
-      )
-    ).body.items;
-  const busy = await linked(inChannel("busy"), "patient", ALL);
-  await busy.say("subscribe freeze.created");
-  await busy.saw("This channel is told");
-  await freeze("the first");
-  const toldOf = async (who: typeof busy, reason: string) =>
-    (await callsOf(who.channelId)).filter((one) => shown(one).includes(`Frozen by admin: ${reason}`));
-  await expect.poll(() => toldOf(busy, "the first"), { timeout: 10_000 }).toHaveLength(1);
-  const id = (await channels()).find(({ channelId }) => channelId === busy.channelId)?.id ?? "";
-  await expect
-    .poll(
-      async () => (await (await beginChatTurn(later(60_000), id))?.()) ?? (await toldOf(busy, "the first")).length,
-      { timeout: 10_000 },
-    )
-    .toBe(2);
-  expect((await toldOf(busy, "the first")).map(({ messageId }) => messageId !== null)).toEqual([false, true]);
-  const gone = await linked(inChannel("gone"), "patient", ALL);
-  await gone.say("subscribe freeze.created");
-  await gone.saw("This channel is told");
-  await freeze("the second");
-  await expect
-    .poll(async () => (await channels()).find(({ channelId }) => channelId === gone.channelId)?.trouble, {
-      timeout: 10_000,
-    })
-    .toContain("channel_not_found");
-});
-
-test("a ping is answered, and what is not Drover's is taken without a word", async () => {
-  const ping = await SIGN.discord('{"type":1}', Date.now());
-  expect(await send("discord", ping)).toEqual({ status: 200, body: { type: 1 } });
-  expect(await send("slack", await SIGN.slack("ssl_check=1", Date.now()))).toEqual({ status: 200, body: null });
-  expect(await send("slack", await SIGN.slack("payload=%7B%7D", Date.now()))).toEqual({ status: 200, body: null });
-});
-
-test("what was acknowledged is done by Cron where it was lost, and said where it was cut off", async () => {
-  const at = await world();
-  const who = await linked(talk("slack"), "unlucky", ALL);
-  const lost = later(0, { queue: { ...later(0).queue, behind: (work) => void work.catch(() => undefined) } });
-  const neverBegun = {
-    ...lost,
-    store: { ...lost.store, chat: { ...lost.store.chat, begin: () => Promise.resolve(null) } },
-  };
-  const explain = () => ({ title: "", detail: "", advice: "" });
-  const say = async (deps: typeof lost, text: string) =>
-    takeRequest(deps, "slack", await signSlack(SPOKEN.slack.command(who, text), Date.now()), explain);
-  await say(neverBegun, `host ${at.a.hostId}`);
-  await sweepChat(later(0));
-  expect(await callsOf(who.channelId)).toEqual([]);
-  await sweepChat(later(40_000));
-  await who.saw(at.guest.name);
-  // Begun, and then the isolate is gone.
-  await say(neverBegun, `vm ${at.guest.name}`);
-  const [waiting] = await lost.store.chat.left(Date.now() + 1, 50);
-  await lost.store.chat.begin(waiting?.id ?? "", Date.now());
-  await sweepChat(later(40_000));
-  expect((await callsOf(who.channelId)).map(shown).join()).not.toContain("cut off");
-  await sweepChat(later(400_000));
-  await who.saw("This was cut off");
-  const count = (await callsOf(who.channelId)).length;
-  await sweepChat(later(800_000));
-  expect((await callsOf(who.channelId)).length).toBe(count);
-});
-
-test("several approve in chat, an emergency goes without, and each step is in the thread", async () => {
-  const at = await world();
-  await call("PUT", `/v1/approval-rules/${at.cluster}`, { body: { needed: 2, selfPermitted: false } });
-  const bob = await linked(talk("discord"), "bob", ALL);
-  const ann = await linked(talk("discord", { channelId: bob.channelId }), "ann", ALL);
-  await bob.say(`migrate ${at.guest.name} ${at.b.hostId}`);
-  const asked = await bob.saw("waits for a decision");
-  const messageId = asked.messageId ?? "";
-  const [, planId = ""] = /(pln_[0-9a-f]+)/.exec(shown(asked)) ?? [];
-  const plan = await planOf(planId);
-  await bob.press(button("approve", plan), messageId);
-  await bob.saw("who has asked for it may not approve it");
-  await ann.press(button("approve", plan), messageId);
-  await bob.saw("ann approves");
-  await bob.saw("1 of 2: ann");
-  expect((await planOf(planId)).state).toBe("proposed");
-  await bob.explain(button("override", plan), "fire in rack 3", messageId);
-  await bob.saw("Approved in an emergency by bob: fire in rack 3");
-  expect(await planOf(planId)).toMatchObject({ decidedBy: "bob", reason: "fire in rack 3" });
-});
-
-test("requests are remembered by their signatures alone once they are done", async () => {
-  const who = await linked(talk("slack"), "forgotten", ["read"]);
-  await who.say("status");
-  await who.seen(1);
-  await expect
-    .poll(
-      async () =>
-        (
-          await env.DB.prepare("SELECT count(*) AS n FROM chat_requests WHERE body LIKE ?")
-            .bind(`%${who.userId}%`)
-            .first<{ n: number }>()
-        )?.n,
-      { timeout: 5000 },
-    )
-    .toBe(0);
 });

@@ -37,6 +37,11 @@ const TOKEN_ROUTES: [string, string][] = [
   ["PUT", "/v1/hosts/hv-x"],
   ["POST", "/v1/hosts/hv-x/heartbeat"],
   ["GET", "/v1/hosts/hv-x/channel"],
+  ["POST", "/v1/hosts/hv-x/checks/chk_x"],
+  ["GET", "/v1/outcomes"],
+  ["POST", "/v1/moves/preflight"],
+  ["GET", "/v1/moves/preflight/pfl_x"],
+  ["GET", "/v1/migrations/mig_x/events"],
   ["POST", "/v1/migrations/mig_x/events"],
   ["POST", "/v1/migrations/mig_x/resolve"],
   ["POST", "/v1/plans/pln_x/approve"],
@@ -189,6 +194,8 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
     const template = path
       .replace("hv-x", "{hostId}")
       .replace("mig_x", "{migrationId}")
+      .replace("chk_x", "{checkId}")
+      .replace("pfl_x", "{preflightId}")
       .replace("pln_x", "{planId}")
       .replace("rul_x", "{ruleId}")
       .replace("pol_x", "{policyId}")

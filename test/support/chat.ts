@@ -55,11 +55,18 @@ const misread = parseCommand("aprove x", AT);
 export const MESSAGES: Record<string, Message> = {
   plan: planMessage({
     plan: PLAN,
-    approvals: { needed: 2, given: ["bob"] },
+    approvals: { needed: 2, given: ["bob"], from: ["bob", "carol"] },
+    silenceAt: AT + 600_000,
     now: AT,
     publicUrl: "https://drover.example",
   }),
-  "plan-past": planMessage({ plan: { ...PLAN, state: "superseded" }, approvals: null, now: AT, publicUrl: null }),
+  "plan-past": planMessage({
+    plan: { ...PLAN, state: "superseded" },
+    approvals: null,
+    silenceAt: null,
+    now: AT,
+    publicUrl: null,
+  }),
   why: whyMessage({ plan: PLAN }, 1),
   fleet: fleetMessage({
     hosts: { known: 3, fresh: 2 },

@@ -4,6 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { AppError, type Fault } from "../errors.ts";
 import { whereToLook } from "./where-to-look.ts";
+import { AGENT_PROBLEMS, type Entries, type Entry } from "./problem-entries.ts";
 
 type Problem = {
   type: string;
@@ -16,18 +17,8 @@ type Problem = {
 
 const kind = (name: string): string => `/problems/${name}`;
 
-type Entry = {
-  title: string;
-  status: ContentfulStatusCode;
-  /** The last part of `type`; the fault's code with dashes where it is left out. */
-  name?: string;
-  detail: string;
-  advice: string;
-  extra?: Record<string, unknown>;
-};
-
 /** A new fault does not compile until it has an entry here. */
-const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }>) => Entry } = {
+const PROBLEMS: Entries<Fault["code"]> = {
   invalid_request: ({ issues }) => ({
     title: "Invalid request",
     status: 422,
@@ -247,12 +238,7 @@ const PROBLEMS: { [Code in Fault["code"]]: (fault: Extract<Fault, { code: Code }
     detail,
     advice: "It is kept in the timeline; the migration's state has not moved.",
   }),
-  upgrade_required: () => ({
-    title: "Only as a WebSocket",
-    status: 426,
-    detail: "The host channel is a WebSocket; the request asks for no upgrade.",
-    advice: "Open it with a WebSocket client, or use POST /v1/hosts/{hostId}/heartbeat.",
-  }),
+  ...AGENT_PROBLEMS,
   busy: ({ detail, retryAfterSeconds }) => ({
     title: "Busy",
     status: 503,

@@ -104,4 +104,12 @@ export type Snapshot = {
   rules?: PlacementRule[];
   /** What the cluster's outcomes have taught; absent: nothing yet. */
   calibration?: Calibration;
+  /** The way from one host to another as agents have lately measured it, by `linkKey`; absent: nothing was measured. */
+  links?: Record<string, SnapshotLink>;
 };
+
+/** What is free of a link for one connection, and what it does to datagrams; see `MeasuredLink`. */
+export type SnapshotLink = { bytesPerSecond: number; rttMs: number; lossRatio?: number };
+
+/** Ids of hosts hold no `>`. */
+export const linkKey = (fromHostId: string, toHostId: string): string => `${fromHostId}>${toHostId}`;

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { migrationLimits, migrationParameters } from "./wire/command.ts";
 import { mechanism } from "./wire/common.ts";
-import { type Outcome, outcome, progress } from "./wire/event.ts";
+import { type MigrationEvent, type Outcome, outcome, progress } from "./wire/event.ts";
 import { mechanismEstimate } from "./migration/types.ts";
 import { RUN_STATES, type RunState } from "./lifecycle.ts";
 
@@ -11,6 +11,23 @@ export type RunFailure = z.infer<typeof runFailure>;
 
 export const destination = z.strictObject({ migrationUri: z.string(), peerUrl: z.string() });
 export type Destination = z.infer<typeof destination>;
+
+/** How the network has followed a VM that was moved. What nobody looked at is absent. */
+export const continuity = z.strictObject({
+  /** Whether the VM's new place was announced; `by-hypervisor`: it does so by itself whenever a VM arrives. */
+  announced: z.enum(["sent", "by-hypervisor", "failed"]).optional(),
+  /** By name of the check: whether the VM's address answered, and how long after the end of the migration that was known, ms. */
+  addresses: z.record(z.string(), z.strictObject({ answered: z.boolean(), elapsedMs: z.number().min(0) })).optional(),
+});
+export type Continuity = z.infer<typeof continuity>;
+
+/** What an event says of it; null: nothing. */
+export function continuityOf(event: MigrationEvent): Continuity | null {
+  if (event.type === "announced") return { announced: event.how };
+  if (event.type !== "address-checked") return null;
+  const { name, answered, elapsedMs } = event;
+  return { addresses: { [name]: { answered, elapsedMs } } };
+}
 
 export const migrationRun = z
   .strictObject({
@@ -35,6 +52,8 @@ export const migrationRun = z
     /** What it really cost; null until it has ended. */
     measured: outcome.nullable(),
     failure: runFailure.nullable(),
+    /** Null: nothing is known of it. */
+    continuity: continuity.nullable(),
     postCopyActive: z.boolean(),
     createdAt: z.int(),
     stateAt: z.int(),
@@ -63,8 +82,13 @@ export const stoppedRun = migrationRun
   .meta({ id: "StoppedMigration" });
 export type StoppedRun = z.infer<typeof stoppedRun>;
 
+/** How a run stands, as those who watch it live are told. */
+export type LiveRun = Pick<MigrationRun, "state" | "version" | "progress" | "endedAt">;
+
 /** One entry of a run's timeline, as received. */
 export type TimelineEntry = {
+  /** From 1, in the order in which Drover stored them. */
+  number: number;
   hostId: string;
   bootId: string;
   sequence: number;

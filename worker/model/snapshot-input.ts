@@ -6,7 +6,7 @@ import type { Snapshot, SnapshotHost, SnapshotVm } from "./cluster.ts";
 import { maintenance } from "./maintenance.ts";
 import { dirtyPoint } from "./migration/types.ts";
 import { placementRule } from "./placement/rules.ts";
-import { byteCount, operatorId, timestampMs, vmUuid } from "./wire/common.ts";
+import { byteCount, bytesPerSecond, operatorId, timestampMs, vmUuid } from "./wire/common.ts";
 import { hostFacts, vmInventory, vmState } from "./wire/inventory.ts";
 
 const HOSTS_MAX = 5000;
@@ -123,6 +123,17 @@ export const snapshotInput = z
     movesLastDay: z.record(vmUuid, z.int().min(0).max(100_000)).optional(),
     rules: z.array(placementRule).max(RULES_MAX).optional(),
     calibration: calibration.optional(),
+    /** The way from one host to another as it was measured, by `hv-01>hv-02`. */
+    links: z
+      .record(
+        z.string().regex(/^[^>]{1,63}>[^>]{1,63}$/, "two host ids with a > between them"),
+        z.strictObject({
+          bytesPerSecond,
+          rttMs: z.number().min(0).max(60_000),
+          lossRatio: z.number().min(0).max(1).optional(),
+        }),
+      )
+      .optional(),
   })
   .superRefine(({ cluster, hosts, rules = [] }, context) => {
     hosts.forEach((host, index) => {

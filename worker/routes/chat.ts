@@ -2,6 +2,7 @@ import { createRoute } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { z } from "zod";
 import type { AppEnv } from "../env.ts";
+import { idempotent } from "../http/idempotency.ts";
 import { cursor, page, pageQuery } from "../http/paging.ts";
 import { problemOf } from "../http/problem.ts";
 import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.ts";
@@ -61,6 +62,7 @@ const users = createRouter()
       method: "post",
       path: "/users",
       summary: "Say who a chat user is, by the code that they were shown or by the platform's ids",
+      middleware: idempotent,
       request: { body: jsonBody(newChatUser) },
       responses: { 201: jsonAnswer("Linked", linkedUser) },
     }),
@@ -85,6 +87,7 @@ const users = createRouter()
       method: "post",
       path: "/links",
       summary: "Link yourself: the chat user who was shown this code may do what this token may",
+      middleware: idempotent,
       request: { body: jsonBody(linkRequest) },
       responses: { 201: jsonAnswer("Linked", linkedUser) },
     }),

@@ -8,8 +8,10 @@ import { commandEnvelope } from "../model/wire/command.ts";
 import { operatorId } from "../model/wire/common.ts";
 import { refusal } from "../model/wire/event.ts";
 import { heartbeat, hostFacts, hostInventory } from "../model/wire/inventory.ts";
+import { checkAnswer } from "../model/wire/question.ts";
 import { recordRefusal } from "../services/commands.ts";
 import * as hosts from "../services/hosts.ts";
+import { takeAnswer } from "../services/preflights.ts";
 
 const hostView = z
   .strictObject({
@@ -158,5 +160,19 @@ export const hostRoutes = createRouter()
       assertActsFor(c.var.principal, hostId, null);
       await recordRefusal(c.var.deps, hostId, c.req.valid("json"));
       return c.json({}, 200);
+    },
+  )
+  .openapi(
+    declareRoute(["agent"], {
+      method: "post",
+      path: "/{hostId}/checks/{checkId}",
+      summary: "The agent answers a question that moves nothing: its preflight, or a probe of the link",
+      request: { params: hostIdParam.extend({ checkId: z.string().min(1).max(64) }), body: jsonBody(checkAnswer) },
+      responses: { 200: jsonAnswer("Stored", z.strictObject({ duplicate: z.boolean() })) },
+    }),
+    async (c) => {
+      const { hostId, checkId } = c.req.valid("param");
+      assertActsFor(c.var.principal, hostId, null);
+      return c.json(await takeAnswer(c.var.deps, hostId, checkId, c.req.valid("json")), 200);
     },
   );

@@ -1,4 +1,8 @@
+import { streamSSE } from "hono/streaming";
+import type { Context } from "hono";
 import { z } from "zod";
+import type { AppEnv } from "../env.ts";
+import { AppError } from "../errors.ts";
 import { cursor, page, pageQuery } from "../http/paging.ts";
 import { createRouter, declareRoute, jsonAnswer, jsonBody } from "../http/route.ts";
 import { RUN_STATES } from "../model/lifecycle.ts";
@@ -10,6 +14,7 @@ import { sentDirective, steerBody } from "../model/wire/steering.ts";
 import { inFlightForecast } from "../model/migration/in-flight.ts";
 import { receiveEvent, resolveRun } from "../services/events.ts";
 import { readForecastRun } from "../services/forecasts.ts";
+import { isOver, watchRun } from "../services/live-timeline.ts";
 import { readRun } from "../services/runs.ts";
 import { recoverRun, steerRun } from "../services/steering.ts";
 import { cancelRun } from "../services/stopping.ts";
@@ -24,6 +29,8 @@ const forecastRun = migrationRun
 
 const timelineEntry = z
   .strictObject({
+    /** From 1, in the order in which Drover stored them. */
+    number: z.int(),
     hostId: z.string(),
     bootId: z.string(),
     sequence: z.int(),
@@ -34,6 +41,41 @@ const timelineEntry = z
     body: z.unknown(),
   })
   .meta({ id: "TimelineEntry" });
+
+/** How soon a client comes back to a stream that ended before the run did. */
+const RETRY_MS = 1000;
+
+const isLive = (c: Context<AppEnv>): boolean => /(^|,)\s*text\/event-stream\b/i.test(c.req.header("accept") ?? "");
+
+/** The number of the entry that a client has seen last: of `Last-Event-ID`, which its own reconnecting sends, or of `after`. */
+function lastSeen(c: Context<AppEnv>, after: number): number {
+  const text = c.req.header("last-event-id");
+  if (text === undefined || text === "") return after;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new AppError({
+    code: "invalid_request",
+    issues: [{ path: "Last-Event-ID", message: "must be the `id` of an event of this stream" }],
+  });
+}
+
+/** Server-sent events. 204 where the run has ended and all of it was seen: it makes an EventSource stop coming back. */
+async function liveTimeline(c: Context<AppEnv>, migrationId: string, after: number): Promise<Response> {
+  const { deps } = c.var;
+  const seen = lastSeen(c, after);
+  if (seen > 0 && (await isOver(deps, migrationId, seen))) return c.body(null, 204);
+  return streamSSE(c, async (stream) => {
+    await stream.write(`retry: ${RETRY_MS}\n\n`);
+    for await (const message of watchRun(deps, migrationId, seen, () => stream.aborted)) {
+      if (message.event === "alive") await stream.write(": alive\n\n");
+      else
+        await stream.writeSSE({
+          event: message.event,
+          data: JSON.stringify(message.data),
+          ...(message.event === "entry" ? { id: String(message.id) } : {}),
+        });
+    }
+  });
+}
 
 export const migrationRoutes = createRouter()
   .openapi(
@@ -81,13 +123,34 @@ export const migrationRoutes = createRouter()
     declareRoute(["read"], {
       method: "get",
       path: "/{migrationId}/events",
-      summary: "The timeline: every event as received, and what became of it",
-      request: { params: idParam },
-      responses: { 200: jsonAnswer("Events, oldest first", z.strictObject({ items: z.array(timelineEntry) })) },
+      summary:
+        "The timeline: every event as received, and what became of it; live, as server-sent events, where the client accepts those",
+      description:
+        "With `Accept: text/event-stream`: `entry` (a `TimelineEntry`, its number as the id), `run` (state, version, progress and end, when one of them changes), and `end` once the run has ended, after which nothing follows. A stream is ended after some minutes: come back with `Last-Event-ID`. 204: the run has ended and was seen to its end.",
+      request: {
+        params: idParam,
+        query: z.strictObject({
+          /** Only entries after the one with this number. */
+          after: z.coerce.number().int().min(0).default(0),
+        }),
+      },
+      responses: {
+        200: {
+          description: "Entries, oldest first, at most 1000",
+          content: {
+            "application/json": { schema: z.strictObject({ items: z.array(timelineEntry) }) },
+            "text/event-stream": { schema: z.string() },
+          },
+        },
+        204: { description: "Of a stream: nothing is left to be told" },
+      },
     }),
     async (c) => {
       const { migrationId } = await readRun(c.var.deps, c.req.valid("param").migrationId);
-      return c.json({ items: await c.var.deps.store.migrations.timeline(migrationId) }, 200);
+      const { after } = c.req.valid("query");
+      // The type of a route's answers knows JSON only.
+      if (isLive(c)) return (await liveTimeline(c, migrationId, after)) as never;
+      return c.json({ items: await c.var.deps.store.migrations.timeline(migrationId, after) }, 200);
     },
   )
   .openapi(

@@ -3,7 +3,7 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { type LiveMessage, planView, runView } from "./chat-views.ts";
 import { subscribe } from "./chat-channels.ts";
-import { findHost, findVm, oneCluster, snapshotsOf } from "./chat-finds.ts";
+import { findHost, findVm, hostFacts, oneCluster, snapshotsOf, vmFacts } from "./chat-finds.ts";
 import type { Inbound } from "../model/chat/inbound.ts";
 import {
   estimateMessage,
@@ -61,16 +61,16 @@ const PERFORMERS: Performers = {
     const hosts = (await snapshotsOf(deps, cluster)).flatMap((snapshot) => snapshot.hosts);
     return { message: hostsMessage(hosts, deps.now()) };
   },
-  host: async ({ deps }, { host }) => ({ message: hostMessage((await findHost(deps, host)).host, deps.now()) }),
+  host: async ({ deps }, { host }) => ({ message: hostMessage(await hostFacts(deps, host), deps.now()) }),
   vm: async ({ deps }, { vm }) => {
-    const found = await findVm(deps, vm);
+    const found = await vmFacts(deps, vm);
     return { message: vmMessage(found.vm, found.host, deps.now()) };
   },
   estimate: async ({ deps }, { vm, host }) => {
     const found = await findVm(deps, vm);
     const to = await findHost(deps, host);
-    const answer = await estimate(deps, estimateBody.parse({ vmId: found.vm.uuid, toHostId: to.host.hostId }));
-    return { message: estimateMessage(found.vm.name, host, answer) };
+    const answer = await estimate(deps, estimateBody.parse({ vmId: found.uuid, toHostId: to.hostId }));
+    return { message: estimateMessage(found.name, host, answer) };
   },
   advise: async ({ deps, principal }, { cluster, goal }) => {
     const input = {
@@ -89,16 +89,15 @@ const PERFORMERS: Performers = {
   },
   "why-not": async ({ deps }, { vm, host }) => {
     const found = await findVm(deps, vm);
-    const { host: to } = await findHost(deps, host);
-    const { cluster } = to;
+    const { hostId, cluster } = await findHost(deps, host);
     const snapshot = await readPlanSnapshot(deps, cluster);
     const { content } = await draftPlan(deps, snapshot, {
       cluster,
       goal: "balance",
       parameters: planParameters.parse({}),
     });
-    const answer = whyNot(snapshot, content, found.vm.uuid, to.hostId);
-    if (answer === null) throw new AppError({ code: "not_found", what: "vm", id: `${found.vm.name} in ${cluster}` });
+    const answer = whyNot(snapshot, content, found.uuid, hostId);
+    if (answer === null) throw new AppError({ code: "not_found", what: "vm", id: `${found.name} in ${cluster}` });
     return { message: whyNotMessage(answer) };
   },
   approve: async ({ deps, principal, request }, { planId, moves }) => {
@@ -154,8 +153,7 @@ export async function approved(
 }
 
 async function drain({ deps, principal, request }: Asked, { host, until }: Of<"drain">): Promise<Reply> {
-  const found = await findHost(deps, host);
-  const { cluster } = found.host;
+  const { cluster } = await findHost(deps, host);
   const parameters = planParameters.parse({ hostIds: [host] });
   // What cannot be planned is refused before the host is in maintenance.
   const draft = await draftPlan(deps, await readPlanSnapshot(deps, cluster), { cluster, goal: "evacuate", parameters });
@@ -168,28 +166,25 @@ async function drain({ deps, principal, request }: Asked, { host, until }: Of<"d
 
 /** A plan for one VM: its host is emptied of it alone, and only that destination takes part. */
 async function migrate({ deps, principal }: Asked, { vm, host, mechanism }: Of<"migrate">): Promise<Reply> {
-  const found = await findVm(deps, vm);
-  const { host: to } = await findHost(deps, host);
-  const from = found.host;
-  if (from === null) throw new AppError({ code: "not_found", what: "vm", id: `${found.vm.name} on any host` });
-  if (from.hostId === to.hostId)
-    return { message: sentence("plain", `${found.vm.name} runs on ${host} already`), isPrivate: true };
-  if (from.cluster !== to.cluster)
+  const { uuid, name, cluster, hostId: from } = await findVm(deps, vm);
+  const to = await findHost(deps, host);
+  if (from === null) throw new AppError({ code: "not_found", what: "vm", id: `${name} on any host` });
+  if (from === to.hostId) return { message: sentence("plain", `${name} runs on ${host} already`), isPrivate: true };
+  if (cluster !== to.cluster)
     return {
-      message: sentence("bad", `${host} is in another cluster`, `${found.vm.name} runs in ${from.cluster}.`),
+      message: sentence("bad", `${host} is in another cluster`, `${name} runs in ${cluster}.`),
       isPrivate: true,
     };
   const parameters = planParameters.parse({
-    hostIds: [from.hostId],
-    scope: { vms: { uuids: [found.vm.uuid] }, hosts: { hostIds: [from.hostId, to.hostId] } },
+    hostIds: [from],
+    scope: { vms: { uuids: [uuid] }, hosts: { hostIds: [from, to.hostId] } },
     ...(mechanism === null ? {} : { mechanisms: [mechanism] }),
   });
-  const { cluster } = from;
   const draft = await draftPlan(deps, await readPlanSnapshot(deps, cluster), { cluster, goal: "evacuate", parameters });
   if (draft.content.moves.length > 0) return planReply(deps, await storePlan(deps, draft, principal.id, null));
-  const stays = draft.content.notMoved.find(({ vm: uuid }) => uuid === found.vm.uuid);
+  const stays = draft.content.notMoved.find((one) => one.vm === uuid);
   const why = stays?.rejections.map(({ detail }) => `× ${detail}`).join("\n") ?? draft.content.summary;
-  return { message: sentence("bad", `${found.vm.name} cannot be moved to ${host}`, why), isPrivate: true };
+  return { message: sentence("bad", `${name} cannot be moved to ${host}`, why), isPrivate: true };
 }
 
 function stoppedMessage({ freezes, cancelledPlans, migrations }: Awaited<ReturnType<typeof stopEverything>>): Message {

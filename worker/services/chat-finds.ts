@@ -40,40 +40,51 @@ export async function snapshotsOf(deps: Deps, cluster: string | null): Promise<S
   return snapshots;
 }
 
-export async function findHost(deps: Deps, said: string): Promise<{ host: SnapshotHost; snapshot: Snapshot }> {
-  const known = await deps.store.hosts.byId(said);
-  if (known === null) {
-    const names = await deps.store.telemetry.hostNames(null);
-    throw unknown(
-      "host",
+export type Place = { hostId: string; cluster: string };
+
+/** A host by its id. */
+export async function findHost(deps: Deps, said: string): Promise<Place> {
+  const names = await deps.store.telemetry.hostNames(null);
+  const found = names.find(({ hostId }) => hostId === said);
+  if (found !== undefined) return found;
+  throw unknown(
+    "host",
+    said,
+    nearest(
       said,
-      nearest(
-        said,
-        names.slice(0, NAMES_MAX).map(({ hostId }) => hostId),
-      ),
-    );
-  }
-  const snapshot = await readFacts(deps, known.cluster);
-  const host = snapshot.hosts.find(({ hostId }) => hostId === said);
-  if (host === undefined) throw unknown("host", said, []);
-  return { host, snapshot };
+      names.slice(0, NAMES_MAX).map(({ hostId }) => hostId),
+    ),
+  );
 }
 
-/** A VM by its uuid, or by its name where no other has it. `host` null: it is placed nowhere now. */
-export async function findVm(deps: Deps, said: string): Promise<{ vm: SnapshotVm; host: SnapshotHost | null }> {
+type NamedVm = Awaited<ReturnType<Deps["store"]["vmNames"]["find"]>>[number];
+
+/** A VM by its uuid, or by its name where no other has it. `hostId` null: it is placed nowhere now. */
+export async function findVm(deps: Deps, said: string): Promise<NamedVm> {
   const [found, ...others] = await deps.store.vmNames.find(said, 6);
   if (found === undefined) throw unknown("VM", said, nearest(said, await deps.store.vmNames.all(NAMES_MAX)));
-  if (others.length > 0) {
-    const all = [found, ...others].map(({ uuid, cluster, hostId }) => `${uuid} (${cluster}, ${hostId ?? "nowhere"})`);
-    const message = `several VMs are named ${said}: give the uuid of one, ${all.join(" or ")}`;
-    throw new AppError({ code: "invalid_request", issues: [{ path: "VM", message }] });
-  }
-  const snapshot = await readFacts(deps, found.cluster);
-  for (const host of snapshot.hosts) {
-    const vm = host.vms.find(({ uuid }) => uuid === found.uuid);
+  if (others.length === 0) return found;
+  const all = [found, ...others].map(({ uuid, cluster, hostId }) => `${uuid} (${cluster}, ${hostId ?? "nowhere"})`);
+  const message = `several VMs are named ${said}: give the uuid of one, ${all.join(" or ")}`;
+  throw new AppError({ code: "invalid_request", issues: [{ path: "VM", message }] });
+}
+
+/** A host as the advisor sees it. */
+export async function hostFacts(deps: Deps, said: string): Promise<SnapshotHost> {
+  const { hostId, cluster } = await findHost(deps, said);
+  const host = (await readFacts(deps, cluster)).hosts.find((one) => one.hostId === hostId);
+  if (host === undefined) throw unknown("host", said, []);
+  return host;
+}
+
+/** A VM as the advisor sees it, and its host; null: it is placed nowhere now. */
+export async function vmFacts(deps: Deps, said: string): Promise<{ vm: SnapshotVm; host: SnapshotHost | null }> {
+  const { uuid, cluster } = await findVm(deps, said);
+  for (const host of (await readFacts(deps, cluster)).hosts) {
+    const vm = host.vms.find((one) => one.uuid === uuid);
     if (vm !== undefined) return { vm, host };
   }
-  const [stored] = await deps.store.hosts.vmsByUuid(found.cluster, [found.uuid]);
+  const [stored] = await deps.store.hosts.vmsByUuid(cluster, [uuid]);
   if (stored === undefined) throw unknown("VM", said, []);
   return { vm: { ...stored.inventory, load: {} }, host: null };
 }

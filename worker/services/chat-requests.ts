@@ -134,6 +134,8 @@ async function replyTo(deps: Deps, request: Inbound): Promise<Reply> {
   return onAction(asked, action, request.kind === "reason" ? request.reason : null);
 }
 
+const REASON_LENGTH_MAX = 500;
+
 const lacks = ({ scopes }: Principal, needs: readonly Scope[]): boolean => needs.some((one) => !scopes.includes(one));
 
 async function onCommand(asked: Asked, text: string): Promise<Reply> {
@@ -163,7 +165,7 @@ async function onAction(asked: Asked, action: Action, reason: string | null): Pr
   if (asks !== null && (reason === null || reason.trim() === ""))
     return { message: sentence("bad", "A reason is needed"), isPrivate: true };
   if (needs.some((one) => one !== "read")) await note(asked, action.do, actionText(action));
-  const why = reason ?? "";
+  const why = (reason ?? "").trim().slice(0, REASON_LENGTH_MAX);
   switch (action.do) {
     case "show":
       return planReply(deps, await readPlan(deps, action.planId));
@@ -268,7 +270,7 @@ export async function sweepChat(deps: Deps): Promise<void> {
     else if (at < now - CUT_OFF_MS) await cutOff(deps, id, read.data);
   }
   await deps.store.chat.forget(now - DAY_MS, now, FORGOTTEN_AT_ONCE);
-  await deps.store.chatChannels.forgetMessages(now - 30 * DAY_MS);
+  await deps.store.chatChannels.forget({ postedBefore: now - 30 * DAY_MS, endedBefore: now - 2 * DAY_MS });
 }
 
 async function cutOff(deps: Deps, id: string, one: Taken): Promise<void> {

@@ -3,11 +3,12 @@
 import type { Deps } from "../env.ts";
 import { type ChatChannel, isSubscribed } from "../model/chat/channel.ts";
 import { eventMessage } from "../model/chat/event-lines.ts";
+import type { Message } from "../model/chat/message.ts";
 import { nextAttempt } from "../model/webhooks/schedule.ts";
 import { SOON_MS } from "../model/webhooks/webhook.ts";
-import { SECOND_MS } from "../model/units.ts";
+import { HOUR_MS, SECOND_MS } from "../model/units.ts";
 import { type Posted, postLive, postToChannel, updateLive } from "./chat-channels.ts";
-import { type LiveMessage, planView, runView } from "./chat-views.ts";
+import { type LiveMessage, namesOf, planView, runView } from "./chat-views.ts";
 
 type Due = Awaited<ReturnType<Deps["store"]["deliveries"]["due"]>>[number];
 type StoredEvent = Due["event"];
@@ -64,12 +65,20 @@ async function attempt(
   await deps.store.deliveries.recordOne({ deliveryId, attempt: made, next }, now);
   const isLater = !posted.ok && !posted.isFinal;
   return {
-    restUntil: isLater ? now + (posted.retryAfterMs ?? REST_MS) : null,
+    restUntil: isLater ? now + Math.min(posted.retryAfterMs ?? REST_MS, HOUR_MS) : null,
     trouble: posted.ok ? null : posted.error,
   };
 }
 
 const NOTHING: Posted = { ok: true, messageId: null };
+
+/** An event in one line, by whom in a name. */
+async function lineOf(deps: Deps, event: StoredEvent): Promise<Message> {
+  const { by } = event.data;
+  if (typeof by !== "string") return eventMessage(event);
+  const nameOf = await namesOf(deps, [by]);
+  return eventMessage({ ...event, data: { ...event.data, by: nameOf(by) } });
+}
 
 /** What a thread is told besides the message that is brought up to date: changes of a message call nobody. */
 const TOLD_OF_RUNS = ["migration.failed", "migration.lost", "migration.paused", "migration.completed"];
@@ -77,7 +86,7 @@ const TOLD_OF_RUNS = ["migration.failed", "migration.lost", "migration.paused", 
 async function tell(deps: Deps, channel: ChatChannel, event: StoredEvent): Promise<Posted> {
   const live = await liveOf(deps, event);
   if (live === null)
-    return isSubscribed(channel, event.type) ? postToChannel(deps, channel, eventMessage(event)) : NOTHING;
+    return isSubscribed(channel, event.type) ? postToChannel(deps, channel, await lineOf(deps, event)) : NOTHING;
   const { about, planId } = live;
   const known = await deps.store.chatChannels.message(channel.id, about.subject);
   const ofPlan = planId === null ? null : await deps.store.chatChannels.message(channel.id, planId);
@@ -102,7 +111,7 @@ async function bringOn(
   const isPlan = event.type.startsWith("plan.");
   const isTold = isPlan ? event.type !== "plan.proposed" : TOLD_OF_RUNS.includes(event.type);
   return isTold
-    ? postToChannel(deps, channel, eventMessage(event), isPlan ? messageId : (thread ?? messageId))
+    ? postToChannel(deps, channel, await lineOf(deps, event), isPlan ? messageId : (thread ?? messageId))
     : NOTHING;
 }
 

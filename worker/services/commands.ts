@@ -40,4 +40,9 @@ export async function recordRefusal(deps: Deps, hostId: string, refusal: Refusal
     },
     deps.now(),
   );
+  const { commandId, reason, detail } = refusal;
+  const check = commandId === undefined ? null : await deps.store.checks.byId(commandId);
+  // Whoever asked need not wait any longer.
+  if (check?.hostId === hostId)
+    await deps.store.checks.answer(check.id, { type: "refused", reason, detail: detail || reason }, deps.now());
 }

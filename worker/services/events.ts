@@ -3,7 +3,7 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import { isEnded, signalOf } from "../model/lifecycle.ts";
 import type { Principal } from "../model/principal.ts";
-import type { MigrationRun } from "../model/run.ts";
+import { type MigrationRun, continuityOf } from "../model/run.ts";
 import type { CommandEnvelope } from "../model/wire/command.ts";
 import type { MigrationEvent } from "../model/wire/event.ts";
 import { pendingEnvelopes } from "./commands.ts";
@@ -78,7 +78,9 @@ async function moved(deps: Deps, run: MigrationRun, event: Exclude<MigrationEven
   const present = state ?? (await readRun(deps, migrationId)).state;
   const verdict =
     state === null ? `noted: ${event.type} of the ${sender} moves nothing in ${present}` : `applied: ${state}`;
-  await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
+  const continuity = continuityOf(event);
+  if (continuity === null) await deps.store.migrations.addEvent(migrationId, event, verdict, deps.now());
+  else await deps.store.migrations.addContinuity(run, event, verdict, continuity, deps.now());
   // Also where it moved nothing: it may have moved the run before, and been cut off.
   if (state !== null || !isEnded(present)) await deps.runs.notify(migrationId);
   return { duplicate: false, applied: state !== null, state: present, commands: [] };
@@ -97,10 +99,8 @@ function extraOf(event: Exclude<MigrationEvent, { type: "progress" }>, now: numb
     case "cancelled":
     case "refused":
       return { ...heard, failure: { reason: event.reason, detail: event.detail, hostId: event.hostId } };
-    case "accepted":
-    case "steered":
-    case "paused":
-    case "resumed":
+    // The others are kept, and say nothing more of the run than that it lives.
+    default:
       return heard;
   }
 }

@@ -6,6 +6,7 @@ import { sweepChat } from "./chat-requests.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
 import { PLAN_INPUT_KEPT_MS } from "./plan-questions.ts";
 import { sweepOutbox } from "./outbox.ts";
+import { CHECK_KEPT_MS } from "./preflights.ts";
 import { runPolicies } from "./policy-schedule.ts";
 import { replanRest } from "./replan.ts";
 import { retain } from "./retention.ts";
@@ -47,6 +48,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await deps.store.planInputs.forget(now - PLAN_INPUT_KEPT_MS, PLAN_INPUTS_AT_ONCE);
   await deps.store.commands.expire(now);
   await deps.store.idempotency.forget(now - DAY_MS);
+  await deps.store.checks.forget(now - CHECK_KEPT_MS);
   await keepRuns(deps);
   await runPolicies(deps);
   await alone("the outbox could not be swept", () => sweepOutbox(deps));

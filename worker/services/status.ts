@@ -88,7 +88,12 @@ export async function metricsText(deps: Deps): Promise<string> {
     ),
     metric("drover_policies_unreadable", "gauge", "Policies that cannot be read.", policies.unreadable.length),
     metric("drover_webhooks_paused", "gauge", "Webhooks that are paused.", webhooks.paused),
-    metric("drover_deliveries_waiting", "gauge", "Deliveries to webhooks that wait.", webhooks.waiting),
+    metric(
+      "drover_deliveries_waiting",
+      "gauge",
+      "Deliveries to webhooks and chat channels that wait.",
+      webhooks.waiting,
+    ),
     metric("drover_samples_stored_total", "counter", "Samples stored by this isolate.", ingested.stored),
     metric("drover_samples_refused_total", "counter", "Refusals by this isolate.", ingested.refused),
     metric("drover_d1_queries_total", "counter", "Statements that this isolate sent to D1.", d1.queries),

@@ -1,7 +1,7 @@
 // Channels that are told what happens, and the messages in them that are brought up to date.
 import { and, asc, eq, gt, isNull, lt, lte, or, sql } from "drizzle-orm";
 import { z } from "zod";
-import { type ChatChannel, subscriberOf } from "../model/chat/channel.ts";
+import { type ChatChannel, subscribersOf } from "../model/chat/channel.ts";
 import { type PlatformName, platformName } from "../model/chat/inbound.ts";
 import type { AuditEntry } from "../model/principal.ts";
 import type { Subscriber } from "../model/webhooks/fan-out.ts";
@@ -92,16 +92,23 @@ export function chatChannelStore(db: Db) {
     },
 
     subscribers: async (): Promise<Subscriber[]> => {
-      const hasMessages = sql<number>`EXISTS (SELECT 1 FROM chat_messages m WHERE m.target_id = ${chatChannels.id} AND m.ended_at IS NULL)`;
-      const rows = await db
-        .select({ id: chatChannels.id, events: chatChannels.events, hasMessages })
-        .from(chatChannels)
-        .orderBy(asc(chatChannels.id));
-      return rows
-        .map((row) =>
-          subscriberOf({ id: row.id, events: strings.parse(JSON.parse(row.events)) }, row.hasMessages === 1),
-        )
-        .filter(({ events }) => events.length > 0);
+      const [rows, live] = await db.batch([
+        db
+          .select({ id: chatChannels.id, events: chatChannels.events })
+          .from(chatChannels)
+          .orderBy(asc(chatChannels.id)),
+        db
+          .select({ targetId: chatMessages.targetId, subject: chatMessages.subject })
+          .from(chatMessages)
+          .where(sql`${chatMessages.endedAt} IS NULL`),
+      ]);
+      const subjects = Map.groupBy(live, ({ targetId }) => targetId);
+      return rows.flatMap(({ id, events }) =>
+        subscribersOf(
+          { id, events: strings.parse(JSON.parse(events)) },
+          (subjects.get(id) ?? []).map(({ subject }) => subject),
+        ),
+      );
     },
 
     due: async (now: number, limit: number): Promise<string[]> =>
@@ -194,9 +201,19 @@ export function chatChannelStore(db: Db) {
       await db.delete(chatMessages).where(and(eq(chatMessages.targetId, targetId), eq(chatMessages.subject, subject)));
     },
 
-    /** Messages that were posted before are brought up to date no more. */
-    forgetMessages: async (before: number) => {
-      await db.delete(chatMessages).where(lt(chatMessages.at, before));
+    /**
+     * Messages that were posted before are brought up to date no more, nor are those of what has ended before; channels that
+     * are told nothing and have none go with them.
+     */
+    forget: async ({ postedBefore, endedBefore }: { postedBefore: number; endedBefore: number }) => {
+      await db.batch([
+        db.delete(chatMessages).where(or(lt(chatMessages.at, postedBefore), lt(chatMessages.endedAt, endedBefore))),
+        db
+          .delete(chatChannels)
+          .where(
+            sql`events = '[]' AND created_at < ${endedBefore} AND NOT EXISTS (SELECT 1 FROM chat_messages m WHERE m.target_id = chat_channels.id)`,
+          ),
+      ]);
     },
   };
 }

@@ -21,17 +21,23 @@ const guarded = (version: number) =>
 /** The host of timeline entries that are the edge's own; no host can be called that. */
 export const EDGE = "drover:edge";
 
+/** The next place in a run's timeline. */
+export const nextNumber = (migrationId: string) =>
+  sql<number>`(SELECT coalesce(max(number), 0) + 1 FROM migration_events WHERE migration_id = ${migrationId})`;
+
 /** Written with the step that it explains; notes are of their kind and once for each version of the run. */
 export const entryStatement = (
   db: Db,
   run: MigrationRun,
   entry: { bootId: string; type: string; why: string; verdict: string; sequence: number; at: number },
 ) => {
+  const { migrationId, state } = run;
   const { bootId, type, sequence, at, verdict, why } = entry;
-  const body = JSON.stringify({ type, why, state: run.state });
+  const body = JSON.stringify({ type, why, state });
+  const number = nextNumber(migrationId);
   return db
     .insert(migrationEvents)
-    .values({ migrationId: run.migrationId, hostId: EDGE, bootId, sequence, type, at, receivedAt: at, verdict, body })
+    .values({ migrationId, hostId: EDGE, bootId, sequence, type, at, receivedAt: at, verdict, body, number })
     .onConflictDoNothing();
 };
 
@@ -181,10 +187,9 @@ const lessonOf = (run: MigrationRun, change: Ending, facts: RunFacts): string | 
 
 type Ending = Pick<RunChange, "state" | "failure" | "at"> & { measured: Outcome | null };
 
-/** An outcome is kept where something was measured or something is to be learned. */
+/** An outcome is kept of every run, also where nothing was measured. */
 function outcomeStatements(db: Db, run: MigrationRun, change: Ending, facts: RunFacts) {
   const lesson = lessonOf(run, change, facts);
-  if (change.measured === null && lesson === null) return [];
   const row = {
     migrationId: run.migrationId,
     cluster: run.cluster,
@@ -227,6 +232,10 @@ export async function lateOutcome(
       .select(sql`SELECT m.id, m.cluster, ${facts.hypervisor}, ${facts.driver}, m.mechanism, m.state, m.predicted, m.measured,
         ${at}, ${lesson}
       FROM migrations m WHERE m.id = ${run.migrationId} AND m.state = 'completed' AND m.measured = ${text}`)
-      .onConflictDoNothing(),
+      .onConflictDoUpdate({
+        target: outcomes.migrationId,
+        set: { measured: sql`excluded.measured`, lesson: sql`excluded.lesson`, recordedAt: at },
+        setWhere: sql`${outcomes.measured} = '{}'`,
+      }),
   ]);
 }

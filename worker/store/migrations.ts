@@ -1,12 +1,9 @@
 // Migration runs, their timeline, reservations and outcomes.
-import { and, asc, desc, eq, gt, inArray, isNull, lt, or } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, isNull, lt, or, sql } from "drizzle-orm";
 import { z } from "zod";
-import { mechanismEstimate } from "../model/migration/types.ts";
-import { type MigrationRun, type RunChange, type TimelineEntry, destination, runFailure } from "../model/run.ts";
+import type { Continuity, LiveRun, MigrationRun, RunChange, TimelineEntry } from "../model/run.ts";
 import { RUN_STATES, type RunState } from "../model/lifecycle.ts";
-import { type MigrationEvent, type Outcome, type Progress, outcome, progress } from "../model/wire/event.ts";
-import { migrationLimits, migrationParameters } from "../model/wire/command.ts";
-import { mechanism } from "../model/wire/common.ts";
+import { type MigrationEvent, type Outcome, type Progress, progress } from "../model/wire/event.ts";
 import type { MechanismEstimate } from "../model/migration/types.ts";
 import type { CommandRecord } from "../model/run.ts";
 import {
@@ -19,41 +16,20 @@ import {
   entryStatement,
   entryStatements,
   lateOutcome,
+  nextNumber,
 } from "./claims.ts";
-import { runEvents } from "../model/webhooks/drafts.ts";
+import { runEvents, unreachableEvents } from "../model/webhooks/drafts.ts";
 import { pendingStatement } from "./commands.ts";
 import { type Db, failedGuard } from "./db.ts";
 import { eventStatements, type Wake } from "./outbox.ts";
+import { parsed, toRun } from "./run-rows.ts";
 import { migrationEvents, migrations } from "./schema.ts";
 
-const parsed = <T>(schema: z.ZodType<T>, text: string | null): T | null =>
-  text === null ? null : schema.parse(JSON.parse(text));
+const TIMELINE_MAX = 1000;
 
-const toRun = (row: typeof migrations.$inferSelect): MigrationRun => ({
-  migrationId: row.id,
-  cluster: row.cluster,
-  planId: row.planId,
-  moveNumber: row.moveNumber,
-  vmUuid: row.vmUuid,
-  vmName: row.vmName,
-  fromHostId: row.fromHostId,
-  toHostId: row.toHostId,
-  mechanism: mechanism.parse(row.mechanism),
-  state: z.enum(RUN_STATES).parse(row.state),
-  version: row.version,
-  fencingToken: row.fencingToken,
-  parameters: migrationParameters.parse(JSON.parse(row.parameters)),
-  limits: migrationLimits.parse(JSON.parse(row.limits)),
-  predicted: mechanismEstimate.parse(JSON.parse(row.predicted)),
-  destination: parsed(destination, row.destination),
-  progress: parsed(progress, row.progress),
-  measured: parsed(outcome, row.measured),
-  failure: parsed(runFailure, row.failure),
-  postCopyActive: row.postCopyActive,
-  createdAt: row.createdAt,
-  stateAt: row.stateAt,
-  lastEventAt: row.lastEventAt,
-  endedAt: row.endedAt,
+const toEntry = ({ migrationId: _, body, ...entry }: typeof migrationEvents.$inferSelect): TimelineEntry => ({
+  ...entry,
+  body: JSON.parse(body) as unknown,
 });
 
 export function migrationStore(db: Db, wake: Wake) {
@@ -63,6 +39,24 @@ export function migrationStore(db: Db, wake: Wake) {
     if (isDone(result)) wake();
     return result;
   };
+
+  /** Stores an event, once. */
+  const eventStatement = (migrationId: string, event: MigrationEvent, verdict: string, receivedAt: number) => {
+    const { hostId, bootId, sequence, type, at } = event;
+    const [body, number] = [JSON.stringify(event), nextNumber(migrationId)];
+    return db
+      .insert(migrationEvents)
+      .values({ migrationId, hostId, bootId, sequence, type, at, receivedAt, verdict, body, number })
+      .onConflictDoNothing();
+  };
+
+  const entriesAfter = (migrationId: string, after: number, limit: number) =>
+    db
+      .select()
+      .from(migrationEvents)
+      .where(and(eq(migrationEvents.migrationId, migrationId), gt(migrationEvents.number, after)))
+      .orderBy(asc(migrationEvents.number))
+      .limit(limit);
 
   return {
     byId: async (migrationId: string): Promise<MigrationRun | null> => {
@@ -186,29 +180,36 @@ export function migrationStore(db: Db, wake: Wake) {
       await entryStatement(db, run, entry);
     },
 
-    /** False: this event was stored before. */
     addEvent: async (
       migrationId: string,
       event: MigrationEvent,
       verdict: string,
       receivedAt: number,
-    ): Promise<boolean> => {
-      const stored = await db
-        .insert(migrationEvents)
-        .values({
-          migrationId,
-          hostId: event.hostId,
-          bootId: event.bootId,
-          sequence: event.sequence,
-          type: event.type,
-          at: event.at,
-          receivedAt,
-          verdict,
-          body: JSON.stringify(event),
-        })
-        .onConflictDoNothing()
-        .returning({ sequence: migrationEvents.sequence });
-      return stored.length > 0;
+    ): Promise<void> => {
+      await eventStatement(migrationId, event, verdict, receivedAt);
+    },
+
+    /**
+     * An event that says how the network has followed the VM, with what is known of that from now on and what is told of it;
+     * whether the run has ended does not matter.
+     */
+    addContinuity: async (
+      run: MigrationRun,
+      event: MigrationEvent,
+      verdict: string,
+      known: Continuity,
+      at: number,
+    ): Promise<void> => {
+      const told = unreachableEvents(run, event);
+      await db.batch([
+        eventStatement(run.migrationId, event, verdict, at),
+        db
+          .update(migrations)
+          .set({ continuity: sql`json_patch(coalesce(${migrations.continuity}, '{}'), ${JSON.stringify(known)})` })
+          .where(eq(migrations.id, run.migrationId)),
+        ...eventStatements(db, told, at),
+      ]);
+      if (told.length > 0) wake();
     },
 
     hasEvent: async (migrationId: string, event: MigrationEvent): Promise<boolean> => {
@@ -227,14 +228,24 @@ export function migrationStore(db: Db, wake: Wake) {
       return row !== undefined;
     },
 
-    timeline: async (migrationId: string): Promise<TimelineEntry[]> =>
-      (
-        await db
-          .select()
-          .from(migrationEvents)
-          .where(eq(migrationEvents.migrationId, migrationId))
-          .orderBy(asc(migrationEvents.receivedAt), asc(migrationEvents.sequence))
-          .limit(1000)
-      ).map(({ migrationId: _, body, ...entry }) => ({ ...entry, body: JSON.parse(body) as unknown })),
+    /** At most a thousand entries, after the one with that number. */
+    timeline: async (migrationId: string, after = 0): Promise<TimelineEntry[]> =>
+      (await entriesAfter(migrationId, after, TIMELINE_MAX)).map(toEntry),
+
+    /** How a run stands, and the entries after the one with that number, in one read; null: there is no such run. */
+    look: async (
+      migrationId: string,
+      after: number,
+      limit: number,
+    ): Promise<{ run: LiveRun; entries: TimelineEntry[] } | null> => {
+      const { state, version, progress: told, endedAt } = migrations;
+      const [[row], entries] = await db.batch([
+        db.select({ state, version, progress: told, endedAt }).from(migrations).where(eq(migrations.id, migrationId)),
+        entriesAfter(migrationId, after, limit),
+      ]);
+      if (row === undefined) return null;
+      const run = { ...row, state: z.enum(RUN_STATES).parse(row.state), progress: parsed(progress, row.progress) };
+      return { run, entries: entries.map(toEntry) };
+    },
   };
 }

@@ -45,6 +45,7 @@ const OCCURRENCE = {
   type: outbox.type,
   cluster: outbox.cluster,
   subject: outbox.subject,
+  planId: sql<string | null>`json_extract(${outbox.data}, '$.planId')`,
 };
 
 export function outboxStore(db: Db) {

@@ -4,6 +4,7 @@ import { sql } from "drizzle-orm";
 import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
 export * from "./schema-chat.ts";
+export * from "./schema-checks.ts";
 export * from "./schema-policies.ts";
 export * from "./schema-triggers.ts";
 export * from "./schema-webhooks.ts";
@@ -242,6 +243,8 @@ export const migrations = sqliteTable(
     measured: text("measured"),
     /** JSON: why it failed, was cancelled or is lost. */
     failure: text("failure"),
+    /** JSON: whether the network has followed the VM; null: nothing is known of that. */
+    continuity: text("continuity"),
     postCopyActive: integer("post_copy_active", { mode: "boolean" }).notNull().default(false),
     createdAt: integer("created_at").notNull(),
     stateAt: integer("state_at").notNull(),
@@ -254,6 +257,13 @@ export const migrations = sqliteTable(
       .where(sql`ended_at IS NULL`),
     index("migrations_by_plan").on(table.planId),
     index("migrations_by_end").on(table.cluster, table.endedAt),
+    // The ledger of outcomes: those of all clusters, and those of a VM.
+    index("migrations_ended")
+      .on(table.endedAt)
+      .where(sql`ended_at IS NOT NULL`),
+    index("migrations_of_vm")
+      .on(table.vmUuid, table.endedAt)
+      .where(sql`ended_at IS NOT NULL`),
   ],
 );
 
@@ -271,8 +281,13 @@ export const migrationEvents = sqliteTable(
     /** What became of it: `applied`, `noted`, or why it moved nothing. */
     verdict: text("verdict").notNull(),
     body: text("body").notNull(),
+    /** From 1 in the order in which they were stored: who has seen one goes on after it. */
+    number: integer("number").notNull().default(0),
   },
-  (table) => [primaryKey({ columns: [table.migrationId, table.hostId, table.bootId, table.sequence] })],
+  (table) => [
+    primaryKey({ columns: [table.migrationId, table.hostId, table.bootId, table.sequence] }),
+    index("migration_events_by_number").on(table.migrationId, table.number),
+  ],
 );
 
 /** Room promised at a destination; lives exactly as long as the claim of its run. */
@@ -305,7 +320,7 @@ export const commands = sqliteTable(
   ],
 );
 
-/** Predicted and measured, for every run that ended with a figure. */
+/** Predicted and measured, for every run that has ended, and of imports. */
 export const outcomes = sqliteTable(
   "outcomes",
   {

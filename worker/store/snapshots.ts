@@ -1,9 +1,17 @@
 // One consistent read of a cluster for the advisor.
 import { and, eq, gt, isNotNull, sql } from "drizzle-orm";
 import { calibration, type Calibration } from "../model/calibration/types.ts";
-import type { Snapshot, SnapshotHost, SnapshotVm, VmLoad } from "../model/cluster.ts";
+import {
+  linkKey,
+  type Snapshot,
+  type SnapshotHost,
+  type SnapshotLink,
+  type SnapshotVm,
+  type VmLoad,
+} from "../model/cluster.ts";
 import { vmLoadOver } from "../model/telemetry/loads.ts";
 import { DAY_MS, HOST_STALE_MS, MINUTE_MS } from "../model/units.ts";
+import { measuredLink } from "../model/wire/question.ts";
 import type { Db } from "./db.ts";
 import { readRule } from "./rules.ts";
 import {
@@ -11,6 +19,7 @@ import {
   hosts,
   hostState,
   hostSummaries,
+  links,
   migrations,
   placementRules,
   reservations,
@@ -21,6 +30,8 @@ import { stateColumns } from "./telemetry.ts";
 
 /** Averages of a host count again this long after a VM has left it or come to it, ms: three half-lives of the average. */
 const SETTLE_MS = 15 * MINUTE_MS;
+/** What was measured of a link longer ago says nothing of now. */
+const LINK_FRESH_MS = DAY_MS;
 /** Hosts whose telemetry is read at once: about 16 kB each, which would not fit an isolate for a thousand. */
 const HOSTS_AT_ONCE = 128;
 
@@ -61,7 +72,7 @@ export function snapshotStore(db: Db) {
 
 /** A batch of D1 is one transaction. */
 async function factsOf(db: Db, cluster: string, now: number) {
-  const [hostRows, vmRows, reserved, moved, learned, rules] = await db.batch([
+  const [hostRows, vmRows, reserved, moved, learned, rules, measured] = await db.batch([
     db.select().from(hosts).where(eq(hosts.cluster, cluster)).orderBy(hosts.id),
     db
       .select({
@@ -98,8 +109,13 @@ async function factsOf(db: Db, cluster: string, now: number) {
       ),
     db.select({ body: calibrations.body }).from(calibrations).where(eq(calibrations.cluster, cluster)),
     db.select().from(placementRules).where(eq(placementRules.cluster, cluster)).orderBy(placementRules.id),
+    db
+      .select({ fromHostId: links.fromHostId, toHostId: links.toHostId, measured: links.measured })
+      .from(links)
+      .where(and(eq(links.cluster, cluster), gt(links.measuredAt, now - LINK_FRESH_MS)))
+      .orderBy(links.fromHostId, links.toHostId),
   ]);
-  return { hosts: hostRows, vms: vmRows, reserved, moved, calibration: learned[0]?.body, rules };
+  return { hosts: hostRows, vms: vmRows, reserved, moved, calibration: learned[0]?.body, rules, links: measured };
 }
 
 /** What is heard of hosts, by number. */
@@ -140,6 +156,7 @@ function snapshotOf(cluster: string, now: number, stored: Facts, heard: Readonly
     movesLastDay: countOf(stored.moved.map(({ vmUuid }) => vmUuid)),
     rules: rules.map(({ rule }) => rule).filter((rule) => rule !== null),
     ...(learned ? { calibration: learned } : {}),
+    ...(stored.links.length > 0 ? { links: readLinks(stored.links) } : {}),
   };
   return {
     snapshot,
@@ -156,6 +173,16 @@ function readCalibration(body: string | undefined): Calibration | null | undefin
   } catch {
     return null;
   }
+}
+
+/** When it was measured decided that it is here; what is told is the same however often it was measured alike. */
+function readLinks(stored: Facts["links"]): Record<string, SnapshotLink> {
+  const byKey: Record<string, SnapshotLink> = {};
+  for (const { fromHostId, toHostId, measured } of stored) {
+    const { bytesPerSecond, rttMs, lossRatio } = measuredLink.parse(JSON.parse(measured));
+    byKey[linkKey(fromHostId, toHostId)] = { bytesPerSecond, rttMs, ...(lossRatio === undefined ? {} : { lossRatio }) };
+  }
+  return byKey;
 }
 
 function countOf(uuids: readonly string[]): Record<string, number> {

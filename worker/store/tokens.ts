@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, isNull, or } from "drizzle-orm";
+import { and, desc, eq, gt, isNull, or, sql } from "drizzle-orm";
 import { z } from "zod";
 import { type Principal, type Scope, scope } from "../model/principal.ts";
 import type { AuditEntry } from "../model/principal.ts";
@@ -43,6 +43,16 @@ export function tokenStore(db: Db) {
         .get();
       return row ? toRecord(row) : null;
     },
+    /** What tokens are called, by their ids; what is no token is left out. */
+    names: async (ids: readonly string[]): Promise<Map<string, string>> =>
+      new Map(
+        (
+          await db
+            .select({ id: tokens.id, name: tokens.name })
+            .from(tokens)
+            .where(sql`${tokens.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`)
+        ).map(({ id, name }) => [id, name]),
+      ),
     list: async (): Promise<TokenRecord[]> =>
       (await db.select().from(tokens).orderBy(desc(tokens.createdAt), desc(tokens.id))).map(toRecord),
     insert: async (

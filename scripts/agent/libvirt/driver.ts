@@ -47,6 +47,8 @@ export function createLibvirtDriver(config: LibvirtConfig): Driver {
     prepareIncoming: (spec) => prepareIncoming(libvirt, spec),
     observeIncoming: (uuid) => observeIncoming(libvirt, uuid),
     continueIncoming: (uuid) => continueIncoming(libvirt, uuid),
+    // QEMU announces a VM that has arrived by itself; libvirt has no command for doing it again.
+    announce: async () => "by-hypervisor",
     abandonIncoming: (uuid) => abandonIncoming(libvirt, uuid),
     startOutgoing: (spec, uri) => startOutgoing(libvirt, spec, uri),
     observeOutgoing: (uuid, since, timeoutMs) => observeOutgoing(libvirt, uuid, since, timeoutMs),

@@ -1,7 +1,9 @@
 // Could this host run the VM? Reads, and changes nothing. libvirt's own checks come with the migration; these come before, with
 // their numbers.
 import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
-import { DriverError, type MigrationSpec, type PreflightResult } from "../driver.ts";
+import type { PreflightCheck } from "../../../worker/model/wire/question.ts";
+import { DriverError, lookedAt, type MigrationSpec } from "../driver.ts";
+import { freePortOf } from "../linux/listening.ts";
 import { parseMeminfo } from "../linux/proc.ts";
 import { readText } from "../linux/text.ts";
 import { libvirtReasons } from "./arguments.ts";
@@ -25,33 +27,55 @@ export type Here = {
   freeHugepages: ReadonlyMap<number, number>;
 };
 
-function deviceReasons(vm: VmInventory, { networks, pools }: Here): string[] {
-  const reasons: string[] = [];
+function storageReasons({ disks = [] }: VmInventory, { pools }: Here): string[] {
   const names = pools.map(({ name }) => name).join(", ") || "none";
-  for (const { id, shared, pool } of vm.disks ?? []) {
-    if (shared !== true) reasons.push(`disk ${id} is on its host only, and the libvirt driver copies no disks`);
-    else if (pool !== undefined && !pools.some(({ name }) => name === pool))
-      reasons.push(`storage pool ${pool} of disk ${id} is not active on this host; it has ${names}`);
-  }
-  for (const { network } of vm.nics ?? [])
-    if (!networks.includes(network))
-      reasons.push(`network ${network} is not on this host; it has ${networks.join(", ") || "none"}`);
-  return reasons;
+  return disks.flatMap(({ id, shared, pool }) => {
+    if (shared !== true) return [`disk ${id} is on its host only, and the libvirt driver copies no disks`];
+    if (pool === undefined || pools.some(({ name }) => name === pool)) return [];
+    return [`storage pool ${pool} of disk ${id} is not active on this host; it has ${names}`];
+  });
+}
+
+function networkReasons({ nics = [] }: VmInventory, { networks }: Here): string[] {
+  return nics.flatMap(({ network }) =>
+    networks.includes(network)
+      ? []
+      : [`network ${network} is not on this host; it has ${networks.join(", ") || "none"}`],
+  );
+}
+
+function machineReasons({ machineType }: VmInventory, { machineTypes }: Here): string[] {
+  if (machineType === undefined || machineTypes.includes(machineType)) return [];
+  return [`machine type ${machineType} is unknown to this host's QEMU; it has ${machineTypes.join(", ")}`];
+}
+
+function cpuCheck({ cpuMode }: VmInventory, { cpuModels }: Here): PreflightCheck {
+  const isUsable = cpuMode === undefined ? undefined : cpuModels?.get(cpuMode);
+  if (isUsable === false) return lookedAt("cpu", [`this host cannot give a guest the CPU ${cpuMode}`], "");
+  const found = `this host can give a guest the CPU ${cpuMode}`;
+  const unknown = `libvirt does not say whether this host can give a guest the CPU ${cpuMode ?? "that it has, which is not known"}`;
+  return { check: "cpu", ok: isUsable ?? null, detail: isUsable === undefined ? unknown : found };
+}
+
+function deviceReasons({ blockers = [] }: VmInventory): string[] {
+  return blockers.length > 0 ? [`the VM cannot be migrated: ${blockers.join(", ")}`] : [];
+}
+
+function hugepageReasons({ hugepageBytes, memoryBytes }: VmInventory, { freeHugepages }: Here): string[] {
+  const freeBytes = hugepageBytes === undefined ? 0 : (freeHugepages.get(hugepageBytes) ?? 0);
+  if (hugepageBytes === undefined || freeBytes >= memoryBytes) return [];
+  return [`needs ${memoryBytes} bytes in pages of ${hugepageBytes}; ${freeBytes} are free here`];
 }
 
 /** The machine itself: type, processor, devices. */
-export function machineReasons(vm: VmInventory, here: Here): string[] {
-  const reasons: string[] = [];
-  const { machineType, cpuMode, hugepageBytes, memoryBytes, blockers = [] } = vm;
-  if (machineType !== undefined && !here.machineTypes.includes(machineType))
-    reasons.push(`machine type ${machineType} is unknown to this host's QEMU; it has ${here.machineTypes.join(", ")}`);
-  const isUsable = cpuMode === undefined ? undefined : here.cpuModels?.get(cpuMode);
-  if (isUsable === false) reasons.push(`this host cannot give a guest the CPU ${cpuMode}`);
-  if (blockers.length > 0) reasons.push(`the VM cannot be migrated: ${blockers.join(", ")}`);
-  const freeBytes = hugepageBytes === undefined ? 0 : (here.freeHugepages.get(hugepageBytes) ?? 0);
-  if (hugepageBytes !== undefined && freeBytes < memoryBytes)
-    reasons.push(`needs ${memoryBytes} bytes in pages of ${hugepageBytes}; ${freeBytes} are free here`);
-  return [...reasons, ...deviceReasons(vm, here)];
+export function machineChecks(vm: VmInventory, here: Here): PreflightCheck[] {
+  return [
+    lookedAt("machine", machineReasons(vm, here), `machine type ${vm.machineType ?? "not stated"} is known here`),
+    cpuCheck(vm, here),
+    lookedAt("devices", [...deviceReasons(vm), ...hugepageReasons(vm, here)], "no device is in the way"),
+    lookedAt("storage", storageReasons(vm, here), "every disk of the VM is shared, and its pool is here"),
+    lookedAt("network", networkReasons(vm, here), "every network of the VM is here"),
+  ];
 }
 
 export type MemoryView = { neededBytes: number; committedBytes: number; totalBytes: number; availableBytes: number };
@@ -134,13 +158,43 @@ async function lookHere(libvirt: Libvirt, vm: VmInventory): Promise<Here> {
   };
 }
 
-export async function preflight(libvirt: Libvirt, spec: MigrationSpec): Promise<PreflightResult> {
+/** The range that libvirt takes ports from unless qemu.conf says another. */
+const [PORT_MIN, PORT_MAX] = [49_152, 49_215];
+
+async function portCheck({ settings }: Libvirt): Promise<PreflightCheck> {
+  const ports = Array.from({ length: PORT_MAX - PORT_MIN + 1 }, (_, index) => PORT_MIN + index);
+  const free = await freePortOf(settings.migrateAddress, ports);
+  const range = `${PORT_MIN} to ${PORT_MAX}, libvirt's own range unless qemu.conf has another`;
+  if ("port" in free) return lookedAt("ports", [], `port ${free.port} is free, of ${range}`);
+  // qemu.conf is not ours to read: with another range nothing is in the way.
+  return { check: "ports", ok: null, detail: `no port is free of ${range}: ${free.why}` };
+}
+
+function tlsCheck({ settings: { tls } }: Libvirt): PreflightCheck {
+  if (!tls) return lookedAt("tls", [], "memory crosses unencrypted, as this host's settings permit");
+  return {
+    check: "tls",
+    ok: null,
+    detail: "QEMU encrypts with the certificates of qemu.conf, which nobody can see here",
+  };
+}
+
+const memoryFound = (memory: MemoryView & { promisedBytes: number }): string =>
+  `the VM may use ${memory.neededBytes} bytes; ${memory.availableBytes - memory.promisedBytes} are available here beyond what this host's VMs may still take, ${memory.totalBytes - memory.committedBytes} are not committed`;
+
+export async function preflight(libvirt: Libvirt, spec: MigrationSpec): Promise<PreflightCheck[]> {
   const { vm } = spec;
   const [here, memory, names] = await Promise.all([
     lookHere(libvirt, vm),
     viewMemory(libvirt, vm),
     nameReasons(libvirt, vm),
   ]);
-  const reasons = [...machineReasons(vm, here), ...libvirtReasons(spec), ...names, ...memoryReasons(memory)];
-  return reasons.length === 0 ? { ok: true } : { ok: false, reasons };
+  return [
+    ...machineChecks(vm, here),
+    lookedAt("parameters", libvirtReasons(spec), `libvirt can run ${spec.mechanism} with these parameters`),
+    lookedAt("place", names, "nothing of the VM is here, and nothing of its name"),
+    lookedAt("memory", memoryReasons(memory), memoryFound(memory)),
+    await portCheck(libvirt),
+    tlsCheck(libvirt),
+  ];
 }

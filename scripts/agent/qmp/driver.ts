@@ -20,6 +20,9 @@ import { preflight } from "./preflight.ts";
 import { createSampler } from "./sample.ts";
 import { createVms, type Vms } from "./vms.ts";
 
+/** As QEMU announces by itself at the end of a migration: five times in 1.5 s. Again, for whoever was not there then. */
+const ANNOUNCEMENT = { initial: 50, max: 550, rounds: 5, step: 100 };
+
 type Side<Names extends keyof Driver> = Pick<Driver, Names>;
 
 /** Asks a binary once: what it is does not change while the agent lives. */
@@ -69,7 +72,9 @@ function destinationSide(
   settings: QmpSettings,
   vms: Vms,
   forget: (uuid: string) => Promise<void>,
-): Side<"prepareIncoming" | "observeIncoming" | "continueIncoming" | "recoverIncoming" | "abandonIncoming"> {
+): Side<
+  "prepareIncoming" | "observeIncoming" | "continueIncoming" | "announce" | "recoverIncoming" | "abandonIncoming"
+> {
   return {
     prepareIncoming: async (spec) => {
       // What is remembered of a VM that was here before is not this one's.
@@ -81,6 +86,10 @@ function destinationSide(
       return vm === null ? { state: "gone" } : observeIncoming(vm);
     },
     continueIncoming: (uuid) => continueIncoming(vms.get(uuid)),
+    announce: async (uuid) => {
+      await vms.get(uuid).command("announce-self", ANNOUNCEMENT);
+      return "sent";
+    },
     recoverIncoming: (uuid) => recoverIncoming(vms.get(uuid), settings.address),
     abandonIncoming: async (uuid) => {
       const vm = vms.find(uuid);

@@ -1,7 +1,9 @@
 // Could this host run the VM? Reads, and changes nothing.
 import { isPreparedForPostCopy } from "../../../worker/model/migration/in-flight-rules.ts";
 import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
-import type { MigrationSpec, PreflightResult } from "../driver.ts";
+import type { PreflightCheck } from "../../../worker/model/wire/question.ts";
+import { lookedAt, type MigrationSpec } from "../driver.ts";
+import { freePortOf } from "../linux/listening.ts";
 import { parseMeminfo } from "../linux/proc.ts";
 import { readText } from "../linux/text.ts";
 import { parameterReasons } from "../qemu-parameters.ts";
@@ -11,35 +13,63 @@ import { hostMemoryBytes, type Binary } from "./host.ts";
 import { findTemplate } from "./machine.ts";
 import { findProcess } from "./process.ts";
 import { guestMemory } from "./sample.ts";
+import { tlsCheck } from "./tls.ts";
 import { neverRan, type Vm } from "./vm.ts";
 
-function deviceReasons(vm: VmInventory, networks: string[]): string[] {
-  const reasons: string[] = [];
-  for (const disk of vm.disks ?? []) {
-    if (disk.shared !== true) reasons.push(`disk ${disk.id} is on its host only, and the qmp driver copies no disks`);
-    else if (disk.readOnly !== true)
-      reasons.push(`disk ${disk.id} is shared and writable: nothing fences it if both hosts' QEMUs opened it`);
+function storageReasons({ disks = [] }: VmInventory): string[] {
+  return disks.flatMap(({ id, shared, readOnly }) => {
+    if (shared !== true) return [`disk ${id} is on its host only, and the qmp driver copies no disks`];
+    return readOnly === true
+      ? []
+      : [`disk ${id} is shared and writable: nothing fences it if both hosts' QEMUs opened it`];
+  });
+}
+
+function networkReasons({ nics = [] }: VmInventory, networks: readonly string[]): string[] {
+  return nics.flatMap(({ network }) =>
+    networks.includes(network)
+      ? []
+      : [`network ${network} is not on this host; it has ${networks.join(", ") || "none"}`],
+  );
+}
+
+function deviceReasons({ blockers = [], hugepageBytes }: VmInventory): string[] {
+  return [
+    ...(blockers.length > 0 ? [`the VM cannot be migrated: ${blockers.join(", ")}`] : []),
+    ...(hugepageBytes === undefined
+      ? []
+      : [`the VM's memory is in pages of ${hugepageBytes} bytes: the qmp driver starts machines without hugepages`]),
+  ];
+}
+
+/** Template and QEMU: whether the machine is known here, and with that CPU. */
+function templateChecks({ machines }: QmpSettings, binary: Binary, vm: VmInventory): PreflightCheck[] {
+  const { machineType, cpuMode } = vm;
+  const template = findTemplate(machines, vm);
+  const cpu = `the VM's CPU mode is ${cpuMode ?? "not stated"}`;
+  if (typeof template !== "string") {
+    const { type, binary: program } = template;
+    const reasons = binary.machineTypes.includes(type)
+      ? []
+      : [`${program} on this host cannot be executed or has no machine type ${type}`];
+    const found = `${program} ${binary.version ?? ""} has machine type ${type}`;
+    return [lookedAt("machine", reasons, found), lookedAt("cpu", [], `${cpu}; there is a template for it`)];
   }
-  for (const { network } of vm.nics ?? [])
-    if (!networks.includes(network))
-      reasons.push(`network ${network} is not on this host; it has ${networks.join(", ") || "none"}`);
-  return reasons;
+  // The type alone is there: it is the CPU that is not.
+  const isCpu = typeof findTemplate(machines, machineType === undefined ? {} : { machineType }) !== "string";
+  return isCpu
+    ? [lookedAt("machine", [], `machine type ${machineType} is known here`), lookedAt("cpu", [template], cpu)]
+    : [lookedAt("machine", [template], "")];
 }
 
 /** The machine itself: template, QEMU, devices. */
-export function machineReasons(settings: QmpSettings, binary: Binary, vm: VmInventory): string[] {
-  const reasons: string[] = [];
-  const template = findTemplate(settings.machines, vm);
-  if (typeof template === "string") reasons.push(template);
-  else if (!binary.machineTypes.includes(template.type))
-    reasons.push(`${template.binary} on this host cannot be executed or has no machine type ${template.type}`);
-  if ((vm.blockers ?? []).length > 0) reasons.push(`the VM cannot be migrated: ${vm.blockers?.join(", ")}`);
-  if (vm.hugepageBytes !== undefined)
-    reasons.push(
-      `the VM's memory is in pages of ${vm.hugepageBytes} bytes: the qmp driver starts machines without hugepages`,
-    );
-  reasons.push(...deviceReasons(vm, settings.host.networks ?? []));
-  return reasons;
+export function machineChecks(settings: QmpSettings, binary: Binary, vm: VmInventory): PreflightCheck[] {
+  return [
+    ...templateChecks(settings, binary, vm),
+    lookedAt("devices", deviceReasons(vm), "no device is in the way"),
+    lookedAt("storage", storageReasons(vm), `${vm.disks?.length ?? 0} disks, all shared and read-only`),
+    lookedAt("network", networkReasons(vm, settings.host.networks ?? []), "every network of the VM is here"),
+  ];
 }
 
 /** `promised`: what VMs here may still take of the available memory; `committed`: the most that all of them may use. */
@@ -88,19 +118,36 @@ async function postCopyReasons(spec: MigrationSpec): Promise<string[]> {
   ];
 }
 
+async function placeReasons({ directory }: QmpSettings, { uuid }: VmInventory): Promise<string[]> {
+  const here = readDescriptor(directory, uuid);
+  if (here === null || (neverRan(here) && (await findProcess(here)) === null)) return [];
+  return [`VM ${uuid} is on this host already, as ${here.vm.name}: end it and remove its descriptor first`];
+}
+
+async function portCheck({ address }: QmpSettings): Promise<PreflightCheck> {
+  const free = await freePortOf(address.replace(/^\[|\]$/g, ""), [0]);
+  const reasons = "why" in free ? [`QEMU could not listen at ${address}: ${free.why}`] : [];
+  return lookedAt("ports", reasons, `QEMU can listen at ${address}, on a port that it finds`);
+}
+
+const memoryFound = ({ neededBytes, availableBytes, promisedBytes, committedBytes, totalBytes }: MemoryView): string =>
+  `the VM may use ${neededBytes} bytes; ${availableBytes - promisedBytes} are available here beyond what this host's VMs may still take, ${totalBytes - committedBytes} are not committed`;
+
 export async function preflight(
   settings: QmpSettings,
   binary: Binary,
   vms: Vm[],
   spec: MigrationSpec,
-): Promise<PreflightResult> {
-  const reasons = [...machineReasons(settings, binary, spec.vm), ...parameterReasons(spec)];
-  const here = readDescriptor(settings.directory, spec.vm.uuid);
-  if (here !== null && (!neverRan(here) || (await findProcess(here)) !== null))
-    reasons.push(
-      `VM ${spec.vm.uuid} is on this host already, as ${here.vm.name}: end it and remove its descriptor first`,
-    );
+): Promise<PreflightCheck[]> {
   const neededBytes = spec.vm.memoryBytes + (spec.vm.overheadBytes ?? 0);
-  reasons.push(...memoryReasons(await viewMemory(settings, vms, neededBytes)), ...(await postCopyReasons(spec)));
-  return reasons.length === 0 ? { ok: true } : { ok: false, reasons };
+  const memory = await viewMemory(settings, vms, neededBytes);
+  const parameters = [...parameterReasons(spec), ...(await postCopyReasons(spec))];
+  return [
+    ...machineChecks(settings, binary, spec.vm),
+    lookedAt("parameters", parameters, `QEMU can run ${spec.mechanism} with these parameters`),
+    lookedAt("place", await placeReasons(settings, spec.vm), "nothing of the VM is here"),
+    lookedAt("memory", memoryReasons(memory), memoryFound(memory)),
+    await portCheck(settings),
+    await tlsCheck(settings, Date.now()),
+  ];
 }

@@ -20,6 +20,7 @@ export function simulatedDriver(hypervisor: SimulatedHypervisor, hostId: string)
     handshake: "agents",
     now: hypervisor.now,
     ...hypervisor.host(hostId),
+    announce: async () => "by-hypervisor",
     close: async () => {},
   };
 }

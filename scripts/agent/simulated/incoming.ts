@@ -1,5 +1,5 @@
 // What a destination does: listen, load, continue, give up.
-import { DriverError, type IncomingState, type MigrationSpec } from "../driver.ts";
+import { DriverError, objectionsIn, type IncomingState, type MigrationSpec } from "../driver.ts";
 import { preflight } from "./preflight.ts";
 import { createRandom, hashText } from "./random.ts";
 import { advance, endAtSource, keyOf, losePostCopy, type Incoming, type Instance, type World } from "./state.ts";
@@ -9,8 +9,8 @@ export function prepareIncoming(world: World, hostId: string, spec: MigrationSpe
   const present = world.instances.get(keyOf(hostId, spec.vm.uuid))?.incoming;
   if (present?.migrationId === spec.migrationId && present.state === "listening")
     return { migrationUri: `sim:${present.token}` };
-  const verdict = preflight(world, hostId, spec);
-  if (!verdict.ok) throw new DriverError("preflight", verdict.reasons.join("; "));
+  const objections = objectionsIn(preflight(world, hostId, spec));
+  if (objections.length > 0) throw new DriverError("preflight", objections.join("; "));
   const draw = createRandom(world.seed ^ hashText(`token ${world.tokens++}`));
   const token = Array.from({ length: 4 }, () =>
     Math.floor(draw.next() * 65_536)

@@ -1,6 +1,7 @@
 // Whether a simulated host could run a VM: what a hypervisor would find out before it starts the incoming side.
 import type { VmInventory } from "../../../worker/model/wire/inventory.ts";
-import type { MigrationSpec, PreflightResult } from "../driver.ts";
+import type { PreflightCheck } from "../../../worker/model/wire/question.ts";
+import { lookedAt, type MigrationSpec } from "../driver.ts";
 import { HOST_SYSTEM_BYTES, OVERHEAD_BYTES, type SimulatedHost } from "./config.ts";
 import { hostOf, instancesOn, keyOf, type World } from "./state.ts";
 
@@ -36,16 +37,36 @@ function storageReasons(host: SimulatedHost, vm: VmInventory): string[] {
   });
 }
 
-export function preflight(world: World, hostId: string, { vm }: MigrationSpec): PreflightResult {
+export function preflight(world: World, hostId: string, { vm }: MigrationSpec): PreflightCheck[] {
   const host = hostOf(world, hostId);
   const { machineTypes, networks } = host;
-  const reasons = [...memoryReasons(world, host, vm), ...storageReasons(host, vm)];
-  if (vm.vcpus > host.cores) reasons.push(`has ${vm.vcpus} vCPUs, this host has ${host.cores} cores`);
-  if (vm.machineType !== undefined && machineTypes !== undefined && !machineTypes.includes(vm.machineType))
-    reasons.push(`machine type ${vm.machineType} is unknown here, known are ${machineTypes.join(", ")}`);
-  for (const { network } of vm.nics ?? [])
-    if (networks !== undefined && !networks.includes(network)) reasons.push(`network ${network} is missing here`);
-  for (const blocker of vm.blockers ?? []) reasons.push(`cannot be live-migrated: ${blocker}`);
-  if (world.instances.has(keyOf(hostId, vm.uuid))) reasons.push(`VM ${vm.uuid} already has a process on ${hostId}`);
-  return reasons.length === 0 ? { ok: true } : { ok: false, reasons };
+  const isUnknown =
+    vm.machineType !== undefined && machineTypes !== undefined && !machineTypes.includes(vm.machineType);
+  const missing = (vm.nics ?? []).filter(({ network }) => networks !== undefined && !networks.includes(network));
+  const isHere = world.instances.has(keyOf(hostId, vm.uuid));
+  return [
+    lookedAt("memory", memoryReasons(world, host, vm), `${gib(vm.memoryBytes)} are free`),
+    lookedAt(
+      "cpu",
+      vm.vcpus > host.cores ? [`has ${vm.vcpus} vCPUs, this host has ${host.cores} cores`] : [],
+      `${host.cores} cores for ${vm.vcpus} vCPUs`,
+    ),
+    lookedAt(
+      "machine",
+      isUnknown ? [`machine type ${vm.machineType} is unknown here, known are ${machineTypes.join(", ")}`] : [],
+      `machine type ${vm.machineType ?? "not stated"} is known here`,
+    ),
+    lookedAt("storage", storageReasons(host, vm), "every disk is here"),
+    lookedAt(
+      "network",
+      missing.map(({ network }) => `network ${network} is missing here`),
+      "every network is here",
+    ),
+    lookedAt(
+      "devices",
+      (vm.blockers ?? []).map((blocker) => `cannot be live-migrated: ${blocker}`),
+      "no device is in the way",
+    ),
+    lookedAt("place", isHere ? [`VM ${vm.uuid} already has a process on ${hostId}`] : [], "nothing of the VM is here"),
+  ];
 }

@@ -30,7 +30,7 @@ import { advance, createState, endAtSource, hostOf, pairOf, pausePostCopy, simul
 import { dirtyCurveOf, inventoryOf, sampleOf, vmStatesOf } from "./telemetry.ts";
 
 /** The operations of one host: a driver without its name and clock. */
-export type HostOperations = Omit<Driver, "name" | "handshake" | "now" | "close">;
+export type HostOperations = Omit<Driver, "name" | "handshake" | "now" | "announce" | "close">;
 
 export type Fault =
   /** Ends the destination's process of a VM. */

@@ -4,16 +4,18 @@ import type { AddressInfo } from "node:net";
 import type { Site } from "./site.ts";
 
 const BY_WEBHOOK = 2;
-/** The other way is an answer to a heartbeat; without one within this time the delivery goes on alone, ms. */
+/** The other way is the channel or an answer to a heartbeat; without one within this time the delivery goes on alone, ms. */
 const OTHER_WAY_MS_MAX = 20_000;
+/** What the edge says by its channel may be a moment ahead of its webhook. */
+const AHEAD_MS_MAX = 2000;
 const HEADERS = ["webhook-id", "webhook-timestamp", "webhook-signature"] as const;
 
 export type Delivery = {
   commandId: string;
   /** The verdicts of the agent on those by webhook. */
   verdicts: string[];
-  /** The same command was in an answer to the agent at that moment. */
-  alsoByHeartbeat: boolean;
+  /** The same command went to the agent by its channel or in an answer at that moment. */
+  alsoOtherwise: boolean;
 };
 
 export type Relay = { url: string; deliveries: Delivery[]; close: () => Promise<void> };
@@ -24,40 +26,61 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
   return Buffer.concat(pieces).toString("utf8");
 }
 
-/** Resolves true when the command passes by in an answer of the edge to the agent, false when it does not come. */
-function seenInAnswer({ proxy }: Site, commandId: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const done = (seen: boolean): void => {
-      clearTimeout(timer);
-      watching.off();
-      resolve(seen);
-    };
-    const timer = setTimeout(() => done(false), OTHER_WAY_MS_MAX);
-    const watching = proxy.listen((answer) => {
-      if (answer.includes(`"${commandId}"`)) done(true);
-    });
+/** What the edge says to the agent by its own way. */
+type Overheard = {
+  /** Resolves true when the command passes by, or has passed by just now; false when it does not come. */
+  has: (commandId: string) => Promise<boolean>;
+  off: () => void;
+};
+
+function overhear({ proxy }: Site): Overheard {
+  const waiting = new Set<(said: string) => void>();
+  let recent: { at: number; said: string }[] = [];
+  const { off } = proxy.listen((said) => {
+    recent = [...recent.filter(({ at }) => at > Date.now() - AHEAD_MS_MAX), { at: Date.now(), said }];
+    for (const hear of waiting) hear(said);
   });
+  return {
+    off,
+    has: (commandId) =>
+      new Promise((resolve) => {
+        const done = (seen: boolean): void => {
+          clearTimeout(timer);
+          waiting.delete(hear);
+          resolve(seen);
+        };
+        const hear = (said: string): void => {
+          if (said.includes(`"${commandId}"`)) done(true);
+        };
+        const timer = setTimeout(() => done(false), OTHER_WAY_MS_MAX);
+        waiting.add(hear);
+        for (const { said } of recent) hear(said);
+      }),
+  };
 }
 
-async function deliver(site: Site, headers: Record<string, string>, body: string): Promise<Delivery> {
+type Signed = { headers: Record<string, string>; body: string };
+
+async function deliver(site: Site, overheard: Overheard, { headers, body }: Signed): Promise<Delivery> {
   const commandId = headers["webhook-id"] ?? "";
-  const alsoByHeartbeat = await seenInAnswer(site, commandId);
+  const alsoOtherwise = await overheard.has(commandId);
   const verdicts = await Promise.all(
     Array.from({ length: BY_WEBHOOK }, async () => {
       const answer = await fetch(site.webhookUrl, { method: "POST", headers, body });
       return ((await answer.json()) as { verdict: string }).verdict;
     }),
   );
-  return { commandId, verdicts, alsoByHeartbeat };
+  return { commandId, verdicts, alsoOtherwise };
 }
 
 /** For one site. Its `url` is what the edge is to be given as the agent's. */
 export async function startRelay(site: Site): Promise<Relay> {
   const deliveries: Delivery[] = [];
+  const overheard = overhear(site);
   const server = createServer((request, response) => {
     const headers = Object.fromEntries(HEADERS.map((name) => [name, String(request.headers[name])]));
     bodyOf(request)
-      .then((body) => deliver(site, headers, body))
+      .then((body) => deliver(site, overheard, { headers, body }))
       .then((delivery) => {
         deliveries.push(delivery);
         response.writeHead(202).end();
@@ -70,6 +93,7 @@ export async function startRelay(site: Site): Promise<Relay> {
     deliveries,
     close: () =>
       new Promise<void>((resolve) => {
+        overheard.off();
         server.close(() => resolve());
         server.closeAllConnections();
       }),

@@ -2,6 +2,7 @@
 import type { MigrationRun } from "../../../worker/model/run.ts";
 import type { LabVm } from "../machine.ts";
 import type { FaultCase, LaneName } from "./case.ts";
+import { aroundCases } from "./cases/around.ts";
 import { commandCases } from "./cases/commands.ts";
 import { deathCases } from "./cases/deaths.ts";
 import { libvirtCases } from "./cases/libvirt.ts";
@@ -21,6 +22,7 @@ export const faultCases: readonly FaultCase[] = [
   ...mechanismCases,
   ...deathCases,
   ...commandCases,
+  ...aroundCases,
   ...libvirtCases,
 ];
 

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { InteractionResponseType, InteractionType, verifyKey } from "discord-interactions";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { chatPlatforms } from "../../../worker/adapters/chat/index.ts";
 import type { Acknowledgement, ChatRequest, Inbound } from "../../../worker/model/chat/inbound.ts";
@@ -102,6 +103,20 @@ describe.each(CASES)("$name", ({ name, sign, spoken, otherKey }) => {
       expect(platform.read(text).kind).toBe("other");
     },
   );
+
+  test("reads whatever comes without an error", () => {
+    // Fields that the platform has, with values that it has not.
+    const fields = ["type", "data", "user", "team", "channel", "actions", "view", "message", "token", "toString"];
+    const oddObject = fc.dictionary(fc.constantFrom(...fields), fc.jsonValue()).map((value) => JSON.stringify(value));
+    const anyBody = fc.oneof(fc.string(), fc.json(), oddObject);
+    fc.assert(
+      fc.property(anyBody, fc.boolean(), (text, isPayload) => {
+        const sent = isPayload ? new URLSearchParams({ payload: text }).toString() : text;
+        expect(platform.read(sent)).toHaveProperty("kind");
+      }),
+      { numRuns: 300 },
+    );
+  });
 
   test("answers to where the request says, with what was told", () => {
     const request = inboundOf(platform.read(spoken.command(BY, "status")));

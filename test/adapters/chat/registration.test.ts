@@ -1,6 +1,9 @@
 // What is given to the platforms before anything comes from them.
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { discordCommands } from "../../../worker/adapters/chat/discord-commands.ts";
@@ -41,6 +44,37 @@ test("the script prints what it would send", () => {
   const args = ["scripts/chatops/register-discord.ts", "--dry-run", "--name", "vm"];
   const printed = execFileSync(process.execPath, args, { encoding: "utf8" });
   expect(JSON.parse(printed)).toEqual(discordCommands("vm"));
+});
+
+test("the script tells Discord, by its bot, and says what Discord answers", async () => {
+  const seen: { method?: string; url?: string; authorization?: string; body: string }[] = [];
+  const server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (part: Buffer) => (body += part.toString()));
+    request.on("end", () => {
+      const { method, url, headers } = request;
+      seen.push({ method, url, authorization: headers.authorization, body } as (typeof seen)[number]);
+      response.writeHead(url?.includes("/guilds/") === true ? 403 : 200).end('{"message":"Missing Access"}');
+    });
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const api = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const env = { ...process.env, DISCORD_BOT_TOKEN: "b", DISCORD_API_URL: api };
+  const ran = (...more: string[]) =>
+    promisify(execFile)(process.execPath, ["scripts/chatops/register-discord.ts", "--application", "7", ...more], {
+      env,
+    });
+  expect((await ran()).stdout).toContain(`registered with ${COMMAND_NAMES.length} subcommands`);
+  await expect(ran("--guild", "9")).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("Missing Access"),
+  });
+  server.close();
+  expect(seen.map(({ method, url, authorization }) => [method, url, authorization])).toEqual([
+    ["PUT", "/applications/7/commands", "Bot b"],
+    ["PUT", "/applications/7/guilds/9/commands", "Bot b"],
+  ]);
+  expect(JSON.parse(seen[0]?.body ?? "")).toEqual(discordCommands());
 });
 
 test("the Slack manifest sends commands and buttons to the same place", () => {

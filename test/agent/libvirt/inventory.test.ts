@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { objectionsIn } from "../../../scripts/agent/driver.ts";
 import { migrateArguments, migrateOptions, readMigrationUri } from "../../../scripts/agent/libvirt/arguments.ts";
 import {
   cpuModelsOf,
@@ -13,7 +14,7 @@ import {
 } from "../../../scripts/agent/libvirt/capabilities.ts";
 import { libvirtConfig } from "../../../scripts/agent/libvirt/config.ts";
 import { toVm } from "../../../scripts/agent/libvirt/domain-xml.ts";
-import { machineReasons, memoryReasons, type Here } from "../../../scripts/agent/libvirt/preflight.ts";
+import { machineChecks, memoryReasons, type Here } from "../../../scripts/agent/libvirt/preflight.ts";
 import { poolOf } from "../../../scripts/agent/libvirt/storage.ts";
 import { parseXml } from "../../../scripts/agent/libvirt/xml.ts";
 import { GIB, MIB } from "../../../worker/model/units.ts";
@@ -123,12 +124,14 @@ describe("preflight", () => {
     ["pool", { disks: [{ id: "vda", shared: true, pool: "nas" }] }, "pool nas of disk vda is not active on this host"],
     ["network", { nics: [{ network: "br9" }] }, "network br9 is not on this host; it has br0"],
   ])("refuses: %s", (_, changes, reason) => {
-    expect(machineReasons(vmWith(changes), here).join()).toContain(reason);
+    expect(objectionsIn(machineChecks(vmWith(changes), here)).join()).toContain(reason);
   });
   test("takes what fits, and what this libvirt cannot tell is left to it", () => {
     const disks = [{ id: "vda", shared: true, pool: "san" }];
     const vm = vmWith({ machineType: "pc-q35-7.2", cpuMode: "host-model", disks, nics: [{ network: "br0" }] });
-    expect(machineReasons(vm, { ...here, cpuModels: null })).toEqual([]);
+    const looks = machineChecks(vm, { ...here, cpuModels: null });
+    expect(objectionsIn(looks)).toEqual([]);
+    expect(looks.find(({ check }) => check === "cpu")).toMatchObject({ ok: null });
   });
   test("counts what is committed and what is still promised", () => {
     const memory = { neededBytes: 4, committedBytes: 6, totalBytes: 10, availableBytes: 5, promisedBytes: 1 };

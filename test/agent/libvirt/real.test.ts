@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
-import type { MigrationSpec } from "../../../scripts/agent/driver.ts";
+import { objectionsIn, type MigrationSpec } from "../../../scripts/agent/driver.ts";
 import { GIB, MIB } from "../../../worker/model/units.ts";
 import type { Mechanism } from "../../../worker/model/wire/common.ts";
 import type { Progress } from "../../../worker/model/wire/event.ts";
@@ -33,7 +33,7 @@ function specOf({ vm }: Stage, mechanism: Mechanism, changes: Changes = {}): Mig
 }
 
 async function begin({ source, destination }: Stage, given: MigrationSpec): Promise<{ startedAtMs: number }> {
-  expect(await destination.driver.preflight(given)).toEqual({ ok: true });
+  expect(objectionsIn(await destination.driver.preflight(given))).toEqual([]);
   const { migrationUri } = await destination.driver.prepareIncoming(given);
   return source.driver.startOutgoing(given, migrationUri);
 }
@@ -130,7 +130,7 @@ describe.skipIf(missing !== null)("two real libvirts", { timeout: 120_000, concu
       expect(await source.driver.observeOutgoing(vm.uuid, null, 0)).toMatchObject({ state: "active" });
       expect(await destination.driver.observeIncoming(vm.uuid)).toMatchObject({ state: "loaded" });
       expect(await destination.driver.vmStates()).toMatchObject({ [vm.uuid]: "inmigrate" });
-      expect((await destination.driver.preflight(specOf(stage, "pre-copy"))).ok).toBe(false);
+      expect(objectionsIn(await destination.driver.preflight(specOf(stage, "pre-copy")))).not.toEqual([]);
       await expect(destination.driver.abandonIncoming(vm.uuid)).rejects.toMatchObject({
         reason: "past-point-of-no-return",
       });

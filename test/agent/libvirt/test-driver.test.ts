@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { objectionsIn } from "../../../scripts/agent/driver.ts";
 import { createLibvirtDriver } from "../../../scripts/agent/libvirt/driver.ts";
 import { missingTools } from "../../../scripts/lab/build-guest.ts";
 import { GIB } from "../../../worker/model/units.ts";
@@ -70,8 +71,7 @@ describe.skipIf(isMissing)("libvirt's test driver", () => {
   test("preflight gives every reason with its numbers", async () => {
     const vm = { ...prepareCommand().vm, name: "test", memoryBytes: 64 * GIB, nics: [{ network: "br9" }] };
     const { mechanism, parameters } = prepareCommand();
-    const verdict = await driver.preflight({ migrationId: "m1", vm, mechanism, parameters });
-    const reasons = verdict.ok ? [] : verdict.reasons;
+    const reasons = objectionsIn(await driver.preflight({ migrationId: "m1", vm, mechanism, parameters }));
     expect(reasons.join("; ")).toMatch(/network br9 is not on this host; it has default/);
     expect(reasons.join("; ")).toMatch(/another VM named test/);
     expect(reasons.join("; ")).toContain(`${64 * GIB} bytes of memory`);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { MigrationSpec } from "../../../scripts/agent/driver.ts";
+import { objectionsIn, type MigrationSpec } from "../../../scripts/agent/driver.ts";
 import { qmpConfig } from "../../../scripts/agent/qmp/config.ts";
 import { mergeDisks, parseMachineHelp } from "../../../scripts/agent/qmp/host.ts";
-import { machineReasons, memoryReasons } from "../../../scripts/agent/qmp/preflight.ts";
+import { machineChecks, memoryReasons } from "../../../scripts/agent/qmp/preflight.ts";
 import { createRates } from "../../../scripts/agent/linux/sample.ts";
 import { parameterReasons } from "../../../scripts/agent/qemu-parameters.ts";
 import { capabilitiesOf } from "../../../scripts/agent/qmp/settings.ts";
@@ -21,7 +21,7 @@ const vm = vmInventory({ machineType: "pc-i440fx-7.2" });
 
 test("a VM without anything in its way is taken", () => {
   const ok = { ...vm, nics: [{ network: "br0" }], disks: [{ id: "cd", shared: true, readOnly: true }] };
-  expect(machineReasons(settings, binary, ok)).toEqual([]);
+  expect(objectionsIn(machineChecks(settings, binary, ok))).toEqual([]);
 });
 
 test.each([
@@ -33,11 +33,13 @@ test.each([
   [{ disks: [{ id: "vda" }] }, /vda is on its host only/],
   [{ nics: [{ network: "br7" }] }, /br7 is not on this host; it has br0/],
 ])("%j is refused", (changes, why) => {
-  expect(machineReasons(settings, binary, { ...vm, ...changes })).toEqual([expect.stringMatching(why)]);
+  const looks = machineChecks(settings, binary, { ...vm, ...changes });
+  expect(objectionsIn(looks)).toEqual([expect.stringMatching(why)]);
 });
 
 test("a QEMU that lacks the machine type is found out before anything is started", () => {
-  expect(machineReasons(settings, { machineTypes: [] }, vm)).toEqual([expect.stringMatching(/pc-i440fx-7.2/)]);
+  const looks = machineChecks(settings, { machineTypes: [] }, vm);
+  expect(objectionsIn(looks)).toEqual([expect.stringMatching(/pc-i440fx-7.2/)]);
 });
 
 describe("memory", () => {

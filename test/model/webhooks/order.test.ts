@@ -96,6 +96,20 @@ test.each([
   ["its cluster among others", subscriber({ clusters: ["test", "prod"] }), event(), true],
   ["an event of no cluster", subscriber({ clusters: ["test"] }), event({ cluster: null }), true],
   ["another type", subscriber({ events: ["host.*"] }), event(), false],
+  ["what is about its own", subscriber({ about: new Set(["pln_1"]) }), event(), true],
+  ["what is about another", subscriber({ about: new Set(["pln_2"]) }), event(), false],
+  [
+    "a migration of its plan",
+    subscriber({ about: new Set(["pln_1"]) }),
+    event({ subject: "mig_1", planId: "pln_1" }),
+    true,
+  ],
+  [
+    "a migration of no plan of its",
+    subscriber({ about: new Set(["pln_1"]) }),
+    event({ subject: "mig_1", planId: null }),
+    false,
+  ],
   ["an event about the subscriber itself", subscriber(), event({ type: "webhook.paused", subject: "whk_1" }), false],
 ])("%s", (_, who, what, expected) => {
   expect(wants(who, what)).toBe(expected);

@@ -117,6 +117,9 @@ function readSlash(form: Record<string, string>): ChatRequest {
   };
 }
 
+const typeOf = (payload: Record<string, unknown> | null): string =>
+  JSON.stringify(payload?.["type"] ?? null).slice(0, 60);
+
 function readPayload(payload: Record<string, unknown> | null): ChatRequest {
   const button = pressed.safeParse(payload);
   if (button.success) {
@@ -131,7 +134,7 @@ function readPayload(payload: Record<string, unknown> | null): ChatRequest {
     };
   }
   const view = submitted.safeParse(payload);
-  if (!view.success) return other(`an interaction of type ${String(payload?.["type"])}`);
+  if (!view.success) return other(`an interaction of type ${typeOf(payload)}`);
   const { team: of, user, view: window } = view.data;
   const metadata = kept.safeParse(objectOf(window.private_metadata));
   if (!metadata.success) return other("a window that is none of Drover's");

@@ -25,14 +25,17 @@ export type ChatChannel = z.infer<typeof chatChannel>;
 /** What concerns messages that stand in a channel. */
 const OF_MESSAGES = ["plan.*", "migration.*"];
 
-/** `hasMessages`: it has messages that are to be brought up to date. */
-export const subscriberOf = ({ id, events }: Pick<ChatChannel, "id" | "events">, hasMessages: boolean): Subscriber => ({
-  kind: "chat",
-  targetId: id,
-  events: [...events, ...(hasMessages ? OF_MESSAGES : [])],
-  clusters: null,
-  isOrdered: true,
-});
+/** What a channel is told: what it is subscribed to, and what is about `subjects`, whose messages stand in it. */
+export function subscribersOf(
+  { id: targetId, events }: Pick<ChatChannel, "id" | "events">,
+  subjects: readonly string[],
+): Subscriber[] {
+  const common = { kind: "chat" as const, targetId, clusters: null, isOrdered: true };
+  return [
+    ...(events.length > 0 ? [{ ...common, events }] : []),
+    ...(subjects.length > 0 ? [{ ...common, events: OF_MESSAGES, about: new Set(subjects) }] : []),
+  ];
+}
 
 export const isSubscribed = ({ events }: Pick<ChatChannel, "events">, type: string): boolean =>
   events.some((pattern) => matches(pattern, type));

@@ -8,7 +8,12 @@ import { cut } from "./message.ts";
 import { inTime, signed, spread, when } from "./words.ts";
 
 /** Who has approved so far, and how many have to. */
-export type ApprovalsSeen = { needed: number; given: readonly string[] };
+export type ApprovalsSeen = {
+  needed: number;
+  given: readonly string[];
+  /** Of whom they have to be; null: of anybody with the scope. */
+  from: readonly string[] | null;
+};
 
 const WHYS_MAX = 6;
 const WHY_LENGTH_MAX = 220;
@@ -37,7 +42,14 @@ const STATES: Record<Plan["state"], string> = {
   superseded: "past: its policy stands by it no more",
 };
 
-export type PlanSeen = { plan: Plan; approvals: ApprovalsSeen | null; now: number; publicUrl: string | null };
+export type PlanSeen = {
+  plan: Plan;
+  approvals: ApprovalsSeen | null;
+  /** When silence approves it; null: it does not. */
+  silenceAt: number | null;
+  now: number;
+  publicUrl: string | null;
+};
 
 export function planMessage(seen: PlanSeen): Message {
   const { plan } = seen;
@@ -102,7 +114,7 @@ const whysOf = (moves: readonly Move[]): Block => ({
   ],
 });
 
-function factsOf({ plan, approvals, now }: PlanSeen, moves: readonly Move[]): [string, string][] {
+function factsOf({ plan, approvals, silenceAt, now }: PlanSeen, moves: readonly Move[]): [string, string][] {
   const { content, skipped, createdBy, decidedBy, reason, expiresAt, state } = plan;
   const { schedule, totals } = content;
   const open = state === "proposed" && moves.length > 0;
@@ -111,7 +123,10 @@ function factsOf({ plan, approvals, now }: PlanSeen, moves: readonly Move[]): [s
     ["Asked for by", createdBy],
     ...(skipped.length > 0 ? [["Left out", skipped.join(", ")] as [string, string]] : []),
     ...(open ? [["Void", `${inTime(expiresAt, now)} (${when(expiresAt)})`] as [string, string]] : []),
-    ...(open && approvals !== null && approvals.needed > 1
+    ...(open && silenceAt !== null
+      ? [["If nobody decides", `approved ${inTime(silenceAt, now)}`] as [string, string]]
+      : []),
+    ...(open && approvals !== null && (approvals.needed > 1 || approvals.from !== null)
       ? [["Approvals", `${approvals.given.length} of ${approvals.needed}${namesOf(approvals)}`] as [string, string]]
       : []),
     ...(decidedBy === null
@@ -120,7 +135,8 @@ function factsOf({ plan, approvals, now }: PlanSeen, moves: readonly Move[]): [s
   ];
 }
 
-const namesOf = ({ given }: ApprovalsSeen): string => (given.length === 0 ? "" : `: ${given.join(", ")}`);
+const namesOf = ({ given, from }: ApprovalsSeen): string =>
+  `${given.length === 0 ? "" : `: ${given.join(", ")}`}${from === null ? "" : `; of ${from.join(", ")}`}`;
 
 function unmoved({ content }: Plan): Block[] {
   if (content.notMoved.length === 0) return [];

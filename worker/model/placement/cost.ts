@@ -1,5 +1,5 @@
 // What a move would cost: the cost models' input made from a snapshot, and their answer as the advisor needs it.
-import type { Snapshot, SnapshotHost, SnapshotVm } from "../cluster.ts";
+import { linkKey, type Snapshot, type SnapshotHost, type SnapshotVm } from "../cluster.ts";
 import { usablePoints } from "../migration/dirty-curve.ts";
 import type { Learned } from "../migration/estimate.ts";
 import { type ChosenEstimate, chosenEstimate, type RoughEstimate, roughEstimate } from "../migration/index.ts";
@@ -33,7 +33,7 @@ export function estimateInputFor(
   parameters: PlanParameters,
   concurrentMigrations: number,
 ): EstimateInput {
-  const link = linkBetween(from, to);
+  const link = linkBetween(snapshot, from, to);
   return {
     hypervisor: from.hypervisor,
     driver: from.driver.name,
@@ -110,8 +110,28 @@ function diskBlockers(disk: Disk, from: SnapshotHost, to: SnapshotHost): string[
   return disk.bytes === undefined && isDiskShared(disk, from, to) !== true ? ["local-disk-of-unknown-size"] : [];
 }
 
-/** The slower of the two migration NICs and the longer way; null where either is unknown. */
-function linkBetween(from: SnapshotHost, to: SnapshotHost): NonNullable<EstimateInput["link"]> | null {
+/**
+ * What was measured of the way, never faster than the slower of the two migration NICs; where it was not measured, that and the
+ * longer way. Null where neither is known.
+ */
+function linkBetween(
+  { links }: Snapshot,
+  from: SnapshotHost,
+  to: SnapshotHost,
+): NonNullable<EstimateInput["link"]> | null {
+  const measured = links?.[linkKey(from.hostId, to.hostId)];
+  const stated = statedLink(from, to);
+  if (measured === undefined) return stated;
+  const { rttMs, lossRatio } = measured;
+  return {
+    bytesPerSecond: Math.min(measured.bytesPerSecond, stated?.bytesPerSecond ?? Infinity),
+    rttMs,
+    ...(lossRatio === undefined ? {} : { lossRatio }),
+  };
+}
+
+/** By the inventories of both hosts. */
+function statedLink(from: SnapshotHost, to: SnapshotHost): NonNullable<EstimateInput["link"]> | null {
   if (from.migration === undefined || to.migration === undefined) return null;
   const rtts = [from.migration.rttMs, to.migration.rttMs].filter((rtt) => rtt !== undefined);
   return {

@@ -7,7 +7,7 @@ import type { OnFailure, Plan } from "../plan.ts";
 import type { Freeze } from "../policy/freeze.ts";
 import type { Policy } from "../policy/policy.ts";
 import type { MigrationRun, RunFailure } from "../run.ts";
-import type { Outcome } from "../wire/event.ts";
+import type { MigrationEvent, Outcome } from "../wire/event.ts";
 import type { EventDraft } from "./events.ts";
 
 /** Some 220 bytes each: with the rest of a plan they stay within a body. */
@@ -92,7 +92,7 @@ export const planStateEvent = (state: Plan["state"]): PlanStateEvent | null => {
   return `plan.${state}`;
 };
 
-type RunEvent = Extract<EventDraft["type"], `migration.${string}`>;
+type RunEvent = Exclude<Extract<EventDraft["type"], `migration.${string}`>, "migration.unreachable">;
 
 /** What a step of a run is told as; null: it is not told. */
 export function runEvent(before: RunState, state: RunState): RunEvent | null {
@@ -135,6 +135,15 @@ export function runEvents(run: MigrationRun, step: RunStep): EventDraft[] {
     elapsedMs: Math.max(0, step.at - run.createdAt),
   };
   return [{ type, cluster, subject: migrationId, data }];
+}
+
+/** Of what an agent has found of the network after a move; none where the VM answers. */
+export function unreachableEvents(run: MigrationRun, event: MigrationEvent): EventDraft[] {
+  if (event.type !== "address-checked" || event.answered) return [];
+  const { migrationId, cluster, planId, vmUuid: vm, vmName, fromHostId, toHostId } = run;
+  const { name: check, detail } = event;
+  const data = { migrationId, planId, vm, vmName, fromHostId, toHostId, check, detail };
+  return [{ type: "migration.unreachable", cluster, subject: migrationId, data }];
 }
 
 export function driftEvent({ group, cluster, hypervisor, mechanism, regime, drifted }: GroupAccuracy): EventDraft[] {

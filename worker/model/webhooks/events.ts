@@ -94,6 +94,11 @@ export const EVENTS = {
     state: "cancelled",
     failure: { reason: "cancelled", detail: "ops: not today" },
   }),
+  "migration.unreachable": define(
+    "A VM runs at its destination, and its address does not answer",
+    payloads.migrationUnreachable,
+    EXAMPLES.migrationUnreachable,
+  ),
   "calibration.drifted": define(
     "Predictions of a group have drifted from what is measured",
     payloads.calibrationDrifted,

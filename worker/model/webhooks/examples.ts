@@ -69,6 +69,16 @@ export const EXAMPLES = {
     elapsedMs: 95_000,
   },
   migrationPaused: { ...RUN, mechanism: "post-copy" as const, state: "paused", before: "resuming", elapsedMs: 4000 },
+  migrationUnreachable: {
+    migrationId: RUN.migrationId,
+    planId: RUN.planId,
+    vm: RUN.vm,
+    vmName: RUN.vmName,
+    fromHostId: RUN.fromHostId,
+    toHostId: RUN.toHostId,
+    check: "tcp 192.0.2.7:443",
+    detail: "no answer in 2000 ms, in 5 attempts",
+  },
   calibrationDrifted: {
     group: "prod/kvm/pre-copy/convergent",
     hypervisor: "kvm" as const,

@@ -14,10 +14,19 @@ export type Subscriber = Target & {
   clusters: readonly string[] | null;
   /** Events of one subject come in their order. */
   isOrdered: boolean;
+  /** Only events about one of these, or of a plan that is one of them; absent: about anything. */
+  about?: ReadonlySet<string>;
 };
 
 /** What of an event decides who gets it. */
-export type Occurrence = { sequence: number; type: string; cluster: string | null; subject: string };
+export type Occurrence = {
+  sequence: number;
+  type: string;
+  cluster: string | null;
+  subject: string;
+  /** The plan that it is about, or whose migration; absent or null: none. */
+  planId?: string | null;
+};
 
 /** A delivery to be made. `subject` null: it may overtake others. */
 export type NewDelivery = Target & { sequence: number; subject: string | null };
@@ -27,8 +36,12 @@ export const matches = (pattern: string, type: string): boolean =>
   pattern === "*" || pattern === type || (pattern.endsWith(".*") && type.startsWith(pattern.slice(0, -1)));
 
 /** An event that is of no cluster goes to all who want its type; what is about a target itself does not go to it. */
-export const wants = ({ targetId, events, clusters }: Subscriber, { type, cluster, subject }: Occurrence): boolean =>
+export const wants = (
+  { targetId, events, clusters, about }: Subscriber,
+  { type, cluster, subject, planId }: Occurrence,
+): boolean =>
   subject !== targetId &&
+  (about === undefined || about.has(subject) || about.has(planId ?? "")) &&
   (clusters === null || cluster === null || clusters.includes(cluster)) &&
   events.some((pattern) => matches(pattern, type));
 

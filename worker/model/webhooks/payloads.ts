@@ -119,6 +119,18 @@ export const migrationPayload = z.strictObject({
   elapsedMs: z.number(),
 });
 
+export const migrationUnreachable = z.strictObject({
+  migrationId: z.string(),
+  planId: z.string(),
+  vm: vmUuid,
+  vmName: z.string(),
+  fromHostId: z.string(),
+  toHostId: z.string(),
+  /** What was asked for: `tcp 192.0.2.7:443`. */
+  check: z.string(),
+  detail: z.string(),
+});
+
 export const calibrationDrifted = z.strictObject({
   group: z.string(),
   hypervisor,

@@ -93,6 +93,33 @@ export const migrationEvent = z
       side: z.enum(["source", "destination"]),
       postCopy: z.boolean(),
     }),
+    /** Either side: a program of the operator's was run before the VM left, or after it was over. Moves nothing. */
+    z.strictObject({
+      type: z.literal("hook"),
+      ...eventHead,
+      name: z.string().min(1).max(63),
+      when: z.enum(["before", "after"]),
+      ok: z.boolean(),
+      durationMs: z.number().min(0),
+      detail: z.string().max(2000),
+    }),
+    /** Destination: the VM's new place was announced to the network; `by-hypervisor`: it does so by itself. Moves nothing. */
+    z.strictObject({
+      type: z.literal("announced"),
+      ...eventHead,
+      how: z.enum(["sent", "by-hypervisor", "failed"]),
+      detail: z.string().max(2000).optional(),
+    }),
+    /** Source, after the move: whether the VM's address answers, seen from the host that it has left. Moves nothing. */
+    z.strictObject({
+      type: z.literal("address-checked"),
+      ...eventHead,
+      /** `tcp 192.0.2.7:443`. */
+      name: z.string().min(1).max(300),
+      answered: z.boolean(),
+      elapsedMs: z.number().min(0),
+      detail: z.string().max(2000),
+    }),
     /** Post-copy lost its link; only `recover` is legal now. */
     z.strictObject({ type: z.literal("paused"), ...eventHead, detail: z.string().max(2000) }),
     z.strictObject({ type: z.literal("resumed"), ...eventHead }),

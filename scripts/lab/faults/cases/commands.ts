@@ -35,7 +35,7 @@ async function deliveredTwice(play: Play): Promise<string> {
     const said = await outcome(play, moving);
     const { migrationId } = await onlyRun(play, moving);
     const deliveries = relays.flatMap((relay) => relay.deliveries);
-    const twoWays = deliveries.filter(({ alsoByHeartbeat }) => alsoByHeartbeat).length;
+    const twoWays = deliveries.filter(({ alsoOtherwise }) => alsoOtherwise).length;
     const begun = lane.sites.flatMap(({ agent }) =>
       agent.log.filter((line) => line.msg === "a command was taken" && line["migrationId"] === migrationId),
     );
@@ -152,7 +152,7 @@ export const commandCases: FaultCase[] = [
   {
     name: "delivered-twice",
     lane: "calm",
-    what: "every command comes twice by webhook and once by heartbeat, all at one moment",
+    what: "every command comes twice by webhook and once by channel or heartbeat, all at one moment",
     expected: `2 commands by two ways at once, 2 taken, 1 start; ${arrived("pre-copy")}`,
     run: deliveredTwice,
   },

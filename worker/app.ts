@@ -15,6 +15,7 @@ import { estimateRoutes } from "./routes/estimates.ts";
 import { foreignRoutes } from "./routes/foreign.ts";
 import { freezeRoutes } from "./routes/freezes.ts";
 import { hostRoutes } from "./routes/hosts.ts";
+import { notificationRoutes } from "./routes/notification-routes.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
 import { moveRoutes } from "./routes/moves.ts";
@@ -113,6 +114,7 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/migrations", migrationRoutes)
     .route("/v1/outcomes", outcomeRoutes)
     .route("/v1/moves", moveRoutes)
+    .route("/v1/routes", notificationRoutes)
     .route("/v1/webhooks", webhookRoutes)
     .route("/v1/webhooks", webhookDeliveryRoutes)
     .route("/v1/chat", chatRoutes);

@@ -39,6 +39,7 @@ import { outboxStore, type Wake } from "./store/outbox.ts";
 import { outcomeStore } from "./store/outcomes.ts";
 import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
+import { routeStore } from "./store/routes.ts";
 import { ruleStore } from "./store/rules.ts";
 import { policyStore } from "./store/policies.ts";
 import { policyPlanStore } from "./store/policy-plans.ts";
@@ -137,6 +138,7 @@ const storesOf = (db: Db, wake: Wake) => ({
   freezes: freezeStore(db, wake),
   triggers: triggerStore(db),
   outbox: outboxStore(db),
+  routes: routeStore(db),
   webhooks: webhookStore(db),
   deliveries: deliveryStore(db, wake),
   vmNames: vmNameStore(db),

@@ -36,7 +36,8 @@ export type Fault =
         | "chat-user"
         | "chat-code"
         | "chat-channel"
-        | "trigger";
+        | "trigger"
+        | "route";
       id: string;
     }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }

@@ -65,6 +65,12 @@ const TOKEN_ROUTES: [string, string][] = [
   ["DELETE", "/v1/triggers/trg_x"],
   ["POST", "/v1/triggers/trg_x/rotate-token"],
   ["GET", "/v1/triggers/trg_x/alerts"],
+  ["GET", "/v1/routes"],
+  ["POST", "/v1/routes"],
+  ["GET", "/v1/routes/rte_x"],
+  ["PATCH", "/v1/routes/rte_x"],
+  ["DELETE", "/v1/routes/rte_x"],
+  ["POST", "/v1/routes/rte_x/test"],
   ["GET", "/v1/policies"],
   ["POST", "/v1/policies"],
   ["GET", "/v1/policies/pol_x"],
@@ -201,6 +207,7 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
       .replace("pol_x", "{policyId}")
       .replace("frz_x", "{freezeId}")
       .replace("trg_x", "{triggerId}")
+      .replace("rte_x", "{routeId}")
       .replace("whk_x", "{webhookId}")
       .replace("dlv_x", "{deliveryId}")
       .replace(/(?<=approval-rules\/)c1/, "{cluster}")

@@ -8,6 +8,7 @@ export function whereToLook(what: Extract<Fault, { code: "not_found" }>["what"])
   if (what === "trigger") return "GET /v1/triggers lists those that there are.";
   if (what === "preflight" || what === "check")
     return "They are kept for seven days: ask with POST /v1/moves/preflight.";
+  if (what === "route") return "GET /v1/routes lists those that there are.";
   if (what === "chat-user") return "GET /v1/chat/users lists those that are linked.";
   if (what === "chat-code")
     return "Codes are good for 15 minutes and once: ask for another one in the chat, with help.";

@@ -1,7 +1,10 @@
 // Hosts and VMs by the names that others give them.
 import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
+import { z } from "zod";
 import type { Db } from "./db.ts";
 import { hosts, vms } from "./schema.ts";
+
+const labelsSchema = z.record(z.string(), z.string());
 
 export type NamedVm = { uuid: string; name: string; cluster: string; hostId: string | null };
 
@@ -32,6 +35,31 @@ export function vmNameStore(db: Db) {
           ),
       ]);
       return { hosts: new Set(foundHosts.map(({ hostId }) => hostId)), vms: foundVms };
+    },
+
+    /** Labels of those of these hosts and VMs of a cluster that are known. */
+    labels: async (
+      cluster: string,
+      hostIds: readonly string[],
+      uuids: readonly string[],
+    ): Promise<{ id: string; labels: Record<string, string> }[]> => {
+      const oneOf = (list: readonly string[]) => sql`(SELECT value FROM json_each(${JSON.stringify(list)}))`;
+      const labelsIn = (column: typeof hosts.inventory | typeof vms.inventory) =>
+        sql<string>`COALESCE(json_extract(${column}, '$.labels'), '{}')`;
+      const [foundHosts, foundVms] = await db.batch([
+        db
+          .select({ id: hosts.id, labels: labelsIn(hosts.inventory) })
+          .from(hosts)
+          .where(and(eq(hosts.cluster, cluster), inArray(hosts.id, oneOf(hostIds)))),
+        db
+          .select({ id: vms.uuid, labels: labelsIn(vms.inventory) })
+          .from(vms)
+          .where(and(eq(vms.cluster, cluster), inArray(vms.uuid, oneOf(uuids)))),
+      ]);
+      return [...foundHosts, ...foundVms].map(({ id, labels }) => ({
+        id,
+        labels: labelsSchema.parse(JSON.parse(labels)),
+      }));
     },
 
     /** Each name once. */

@@ -5,10 +5,10 @@ import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { z } from "zod";
 import { createApi } from "./api.ts";
-import { createChannel } from "./channel.ts";
+import { createChannel, type Channel } from "./channel.ts";
 import { createCollector, type Collector } from "./collect.ts";
 import { createCommands, type Handled } from "./commands.ts";
-import { parseConfig, type AgentConfig, type Settings } from "./config.ts";
+import { parseConfig, secretsOf, type AgentConfig, type Settings } from "./config.ts";
 import { createDestination, type Destination } from "./destination.ts";
 import type { Driver } from "./driver.ts";
 import { publicKeyOf } from "./envelope.ts";
@@ -20,14 +20,16 @@ import { createLog, messageOf, type Log } from "./log.ts";
 import { openOutbox } from "./outbox.ts";
 import type { Parts } from "./parts.ts";
 import { listenForPeers, type PeerHandlers } from "./peer.ts";
-import { policyWarning, readPolicy } from "./policy.ts";
+import { isStopped, policyWarning, readPolicy } from "./policy.ts";
 import { createProbeTarget } from "./probe-target.ts";
 import { createPresence, type Presence } from "./presence.ts";
 import { createQuestions } from "./questions.ts";
 import { openRuns } from "./runs.ts";
 import { shut } from "./serve.ts";
+import { processStatus, serveStatus, type AgentStatus } from "./service/status.ts";
+import { VERSION } from "./service/version.ts";
 import { createSource, type Source } from "./source.ts";
-import { openSpool, SPOOL_BYTES_MAX } from "./spool.ts";
+import { openSpool, SPOOL_BYTES_MAX, type Spool } from "./spool.ts";
 import { listenForCommands } from "./webhook.ts";
 
 const STOP_MS_MAX = 5000;
@@ -65,6 +67,8 @@ function boundTo(life: Life, driver: Driver): Driver {
 type Core = {
   parts: Parts;
   ledger: Ledger;
+  spool: Spool;
+  channel: Channel;
   source: Source;
   destination: Destination;
   collector: Collector;
@@ -86,7 +90,9 @@ function assemble(settings: Settings, driver: Driver, life: Life, log: Log, peer
   const policy = () => readPolicy(settings.policyFile);
   const { random } = Math;
   const spool = openSpool({ stateDir, bytesMax: SPOOL_BYTES_MAX, api, life, log, now, random, onCommands });
-  const collector = createCollector({ settings, driver, spool, life, log, now, isMigrating: runs.isMigrating });
+  const { isMigrating } = runs;
+  const recentStates = () => presence.recentStates();
+  const collector = createCollector({ settings, driver, spool, life, log, now, isMigrating, recentStates });
   const onOpen = () => presence.refresh();
   const channel = createChannel({ settings, life, log, random, onCommands, onOpen });
   const presence = createPresence({ settings, driver, api, channel, life, log, now, bootId, policy, onCommands });
@@ -98,7 +104,7 @@ function assemble(settings: Settings, driver: Driver, life: Life, log: Log, peer
   const keys = settings.commandPublicKeys.map(publicKeyOf);
   const questions = createQuestions({ ...parts, api });
   const handle = createCommands({ ...parts, api, ledger, keys, source, destination, questions });
-  return { parts, ledger, source, destination, collector, presence, handle };
+  return { parts, ledger, spool, channel, source, destination, collector, presence, handle };
 }
 
 function urlOf(host: string, port: number): string {
@@ -153,6 +159,27 @@ async function listenForWebhook({ webhook }: Settings, core: Core): Promise<{ se
   return { server, url: urlOf(webhook.listenHost, (server.address() as AddressInfo).port) };
 }
 
+function statusOf({ parts, spool, channel, presence }: Core): AgentStatus {
+  const { settings, driver, policy, runs } = parts;
+  const local = policy();
+  const { hostId, cluster, url } = settings;
+  return {
+    ...processStatus(),
+    version: VERSION,
+    hostId,
+    cluster,
+    url,
+    driver: driver.name,
+    peerUrl: parts.peerUrl(),
+    policy: local.kind === "policy" ? local.policy.mode : local.kind,
+    stopped: isStopped(settings.stopFile),
+    channel: settings.channel === "off" ? "off" : channel.isOpen() ? "open" : "closed",
+    heartbeat: { ...presence.last(), everyMs: settings.heartbeatMs },
+    spool: { waitingBatches: spool.waiting(), ...spool.losses() },
+    migrations: runs.open().map(({ side, command: { migrationId, vm } }) => ({ migrationId, side, vm: vm.name })),
+  };
+}
+
 function begin(core: Core, settings: Settings, peerUrl: string): void {
   const { parts, presence, collector } = core;
   takeUpRuns(core);
@@ -168,7 +195,7 @@ function begin(core: Core, settings: Settings, peerUrl: string): void {
 export async function startAgent(config: AgentConfig, driver: Driver, hooks: AgentHooks = {}): Promise<Agent> {
   const settings = parseConfig(config);
   const write = hooks.log ?? ((line: string) => void process.stderr.write(`${line}\n`));
-  const log = createLog(write, [settings.token, settings.peerSecret]);
+  const log = createLog(write, secretsOf(settings), settings.log);
   ensureFolder(settings.stateDir);
   const lock = lockFolder(settings.stateDir);
   const life = createLife(log);
@@ -185,11 +212,14 @@ export async function startAgent(config: AgentConfig, driver: Driver, hooks: Age
     peerUrl = settings.peer.advertiseUrl ?? urlOf(settings.peer.listenHost, peers.port);
     const webhook = await listenForWebhook(settings, core);
     if (webhook !== null) servers.push(webhook.server);
+    const status = await serveStatus(settings.stateDir, () => statusOf(core), log);
+    if (status !== null) servers.push(status);
     begin(core, settings, peerUrl);
     return {
       peerUrl,
       webhookUrl: webhook?.url ?? null,
       stop: async () => {
+        log("info", "the agent stops");
         await life.stop(STOP_MS_MAX);
         await lastWords(core);
         die();

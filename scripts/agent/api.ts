@@ -6,6 +6,7 @@ import type { CheckAnswer } from "../../worker/model/wire/question.ts";
 import type { Settings } from "./config.ts";
 import type { Life } from "./life.ts";
 import { messageOf } from "./log.ts";
+import { request, type Answer } from "./request.ts";
 import { parseRetryAfter } from "./retry.ts";
 
 const REQUEST_MS_MAX = 10_000;
@@ -50,7 +51,7 @@ export type Api = {
   putInventory: (inventory: HostInventory) => Promise<CommandsAnswer>;
   heartbeat: (body: Heartbeat) => Promise<CommandsAnswer>;
   /** The body gzipped already. */
-  telemetry: (body: Uint8Array<ArrayBuffer>) => Promise<TelemetryAnswer>;
+  telemetry: (body: Uint8Array) => Promise<TelemetryAnswer>;
   event: (migrationId: string, event: MigrationEvent) => Promise<CommandsAnswer>;
   refusal: (body: Refusal) => Promise<void>;
   /** The answer to a question that moves nothing. */
@@ -59,15 +60,23 @@ export type Api = {
 
 const problem = z.object({ type: z.string().optional(), title: z.string().optional(), detail: z.string().optional() });
 
-async function failureOf(response: Response, what: string): Promise<ApiError> {
-  const parsed = problem.safeParse(await response.json().catch(() => null));
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function failureOf(answer: Answer, what: string): ApiError {
+  const parsed = problem.safeParse(parseJson(answer.text));
   const { type = "", title = "", detail = "" } = parsed.success ? parsed.data : {};
   const told = [title, detail].filter((part) => part !== "").join(": ");
   return new ApiError(
-    response.status,
+    answer.status,
     type.split("/").at(-1) ?? "",
-    `${what} was answered ${response.status} ${told}`.trim(),
-    { retryAfterMs: parseRetryAfter(response.headers.get("retry-after"), Date.now()) },
+    `${what} was answered ${answer.status} ${told}`.trim(),
+    { retryAfterMs: parseRetryAfter(answer.headers["retry-after"] ?? null, Date.now()) },
   );
 }
 
@@ -75,7 +84,7 @@ export function createApi(settings: Settings, life: Life): Api {
   const base = settings.url.replace(/\/+$/, "");
   const host = `/v1/hosts/${encodeURIComponent(settings.hostId)}`;
 
-  const send = async (method: string, path: string, body: string | Uint8Array<ArrayBuffer>): Promise<unknown> => {
+  const send = async (method: string, path: string, body: string | Uint8Array): Promise<unknown> => {
     const headers: Record<string, string> = {
       authorization: `Bearer ${settings.token}`,
       "content-type": "application/json",
@@ -83,12 +92,10 @@ export function createApi(settings: Settings, life: Life): Api {
     };
     const what = `${method} ${path}`;
     try {
-      const signal = AbortSignal.any([life.signal, AbortSignal.timeout(REQUEST_MS_MAX)]);
-      // A redirect could carry the token elsewhere.
-      const response = await fetch(`${base}${path}`, { method, headers, body, signal, redirect: "error" });
-      if (!response.ok) throw await failureOf(response, what);
-      const text = await response.text();
-      return text === "" ? {} : (JSON.parse(text) as unknown);
+      const { signal } = life;
+      const answer = await request(`${base}${path}`, { method, headers, body, signal, timeoutMs: REQUEST_MS_MAX });
+      if (answer.status < 200 || answer.status >= 300) throw failureOf(answer, what);
+      return answer.text === "" ? {} : (JSON.parse(answer.text) as unknown);
     } catch (error) {
       if (error instanceof ApiError) throw error;
       throw new ApiError(null, "", `${what} was not answered: ${messageOf(error)}`, { cause: error });

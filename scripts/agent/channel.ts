@@ -38,6 +38,7 @@ type Incoming = z.output<typeof incoming>;
 export type Channel = {
   /** Opens it, and again whenever it ends, until the agent stops; a second call does nothing. */
   run: () => void;
+  isOpen: () => boolean;
   /**
    * Says it over the channel. Null: the channel is not open, or ends before the answer: say it another way. Rejects with what
    * Drover had against it.
@@ -74,6 +75,7 @@ export function createChannel(parts: Parts): Channel {
   let isRunning = false;
   let serial = 0;
   return {
+    isOpen: () => link?.socket.readyState === WebSocket.OPEN,
     run: () => {
       if (isRunning || settings.channel === "off") return;
       isRunning = true;

@@ -54,7 +54,8 @@ function withOwn(samples: readonly TimedSample[], spool: Spool): TimedSample[] {
   }));
 }
 
-function countValues({ host, vms }: DriverSample): number {
+/** Values in a sample, of the host and of all VMs. */
+export function countValues({ host, vms }: DriverSample): number {
   return [host, ...Object.values(vms)].reduce((sum, values) => sum + Object.keys(values).length, 0);
 }
 
@@ -80,6 +81,8 @@ type Parts = {
   log: Log;
   now: () => number;
   isMigrating: (uuid: string) => boolean;
+  /** Run states that are as old as a heartbeat at most. */
+  recentStates: () => Promise<Record<string, VmState>>;
 };
 
 export function createCollector(parts: Parts): Collector {
@@ -131,7 +134,7 @@ export function createCollector(parts: Parts): Collector {
 }
 
 function createCurves(
-  { settings, driver, now, isMigrating, log, life }: Parts,
+  { settings, driver, now, isMigrating, recentStates, log, life }: Parts,
   onCurve: (uuid: string, curve: DirtyCurveReport) => void,
 ): { round: () => Promise<void>; settle: (uuid: string) => Promise<void> } {
   const dueAt = new Map<string, number>();
@@ -147,7 +150,7 @@ function createCurves(
     dueAt.set(uuid, now() + (curve === null ? settings.dirtyCurveEveryMs / 10 : settings.dirtyCurveEveryMs));
   };
   const round = async (): Promise<void> => {
-    const states = await driver.vmStates();
+    const states = await recentStates();
     for (const uuid of dueAt.keys()) if (states[uuid] === undefined) dueAt.delete(uuid);
     while (!life.isStopping()) {
       const still = Object.keys(states).filter((uuid) => states[uuid] === "running" && !isMigrating(uuid));

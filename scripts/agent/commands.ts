@@ -1,6 +1,5 @@
 // Every command, whichever way it came: opened, judged, recorded, then done. From the ledger's view to its record nothing
 // is awaited, so that the same command by two ways at once starts once.
-import { existsSync } from "node:fs";
 import type { KeyObject } from "node:crypto";
 import type { Command } from "../../worker/model/wire/command.ts";
 import type { Refusal } from "../../worker/model/wire/event.ts";
@@ -12,6 +11,7 @@ import { isMove, judgeCommand, vmOf, type JudgeContext, type Judgement } from ".
 import type { Ledger } from "./ledger.ts";
 import { messageOf } from "./log.ts";
 import { localState, type Parts } from "./parts.ts";
+import { isStopped } from "./policy.ts";
 import type { Questions } from "./questions.ts";
 import { steeringSoFar, type SourceRun } from "./runs.ts";
 import type { Source } from "./source.ts";
@@ -85,7 +85,7 @@ function judgeAndRecord(
     nowMs: now(),
     signedAtMs,
     ledger: ledger.state(),
-    stopped: existsSync(settings.stopFile),
+    stopped: isStopped(settings.stopFile),
     policy: policy(),
     localVm,
     busyWith: runs.busyWith(vmOf(command), command.migrationId),

@@ -4,10 +4,15 @@ import { z } from "zod";
 import { driverName, operatorId } from "../../worker/model/wire/common.ts";
 import { addressChecks } from "./continuity.ts";
 import { hooks } from "./hooks.ts";
+import { describeIssues } from "./issues.ts";
+import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 
 const httpUrl = z.url({ protocol: /^https?$/, error: "an http or https address" });
 const port = z.int().min(0).max(65_535);
 const periodMs = z.int().min(50).max(86_400_000);
+
+const logLevel = z.enum(LOG_LEVELS);
+const logFormat = z.enum(LOG_FORMATS);
 
 const ANY_ADDRESS = ["0.0.0.0", "::", "[::]"];
 
@@ -55,49 +60,87 @@ export const agentConfig = z.strictObject({
   policyFile: z.string().min(1).default("/etc/drover/policy.json"),
   /** While it exists, nothing new is started. */
   stopFile: z.string().min(1).default("/etc/drover/STOP"),
+  log: z.strictObject({ level: logLevel.default("info"), format: logFormat.default("json") }).prefault({}),
 });
 /** As written, defaults left out. */
 export type AgentConfig = z.input<typeof agentConfig>;
 /** As used, defaults filled in. */
 export type Settings = z.output<typeof agentConfig>;
 
-function describe(error: z.ZodError): string {
-  return error.issues.map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`).join("; ");
-}
+/** Environment variables of the agent, and the field of the file over which each of them wins. */
+export const ENVIRONMENT = {
+  DROVER_URL: ["url"],
+  DROVER_TOKEN: ["token"],
+  DROVER_HOST_ID: ["hostId"],
+  DROVER_CLUSTER: ["cluster"],
+  DROVER_STATE_DIR: ["stateDir"],
+  DROVER_PEER_SECRET: ["peerSecret"],
+  DROVER_LOG_LEVEL: ["log", "level"],
+  DROVER_LOG_FORMAT: ["log", "format"],
+} as const satisfies Record<string, readonly string[]>;
+/** Names the file itself, where `--config` does not. */
+export const CONFIG_VARIABLE = "DROVER_CONFIG";
 
-/** Fills in the defaults. Throws with every field that is wrong. */
+type Environment = Record<string, string | undefined>;
+
+/** A configuration that cannot be used: trying again changes nothing. */
+export class ConfigError extends Error {}
+
+/** Fills in the defaults. Throws ConfigError with every field that is wrong. */
 export function parseConfig(config: unknown): Settings {
   const parsed = agentConfig.safeParse(config);
-  if (!parsed.success) throw new Error(`the configuration is wrong: ${describe(parsed.error)}`);
+  if (!parsed.success) throw new ConfigError(`the configuration is wrong: ${describeIssues(parsed.error)}`);
   return parsed.data;
 }
 
-/** Reads the file and lays `DROVER_URL` and `DROVER_TOKEN` over it. */
-export function readConfig(file: string, env: Record<string, string | undefined>): Settings {
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The content with the value at that place; what stands in the way is left for the schema to refuse. */
+function laidOver(content: Record<string, unknown>, [field, ...rest]: readonly string[], value: string) {
+  if (field === undefined) return content;
+  const [inner] = rest;
+  if (inner === undefined) return { ...content, [field]: value };
+  const below = content[field] ?? {};
+  return isObject(below) ? { ...content, [field]: { ...below, [inner]: value } } : content;
+}
+
+/** Reads the file and lays the variables of `ENVIRONMENT` that are set, and not empty, over it. Throws ConfigError. */
+export function readConfig(file: string, env: Environment): Settings {
   let content: unknown;
   try {
     content = JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
-    throw new Error(`${file} cannot be read as JSON: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (isMissing) throw new ConfigError(`there is no ${file}: write it, or name another with --config`);
+    throw new ConfigError(`${file} cannot be read as JSON`, { cause: error });
   }
-  if (typeof content !== "object" || content === null) throw new Error(`${file} must hold a JSON object`);
-  return parseConfig({
-    ...content,
-    ...(env["DROVER_URL"] ? { url: env["DROVER_URL"] } : {}),
-    ...(env["DROVER_TOKEN"] ? { token: env["DROVER_TOKEN"] } : {}),
-  });
+  if (!isObject(content)) throw new ConfigError(`${file} must hold a JSON object`);
+  let merged = content;
+  for (const [variable, field] of Object.entries(ENVIRONMENT)) {
+    const value = env[variable];
+    if (value) merged = laidOver(merged, field, value);
+  }
+  return parseConfig(merged);
 }
 
+/** What must reach no log. */
+export const secretsOf = ({ token, peerSecret }: Settings): string[] => [token, peerSecret];
+
 /** What works but should not be so, each with what to do. */
-export function configWarnings(file: string, settings: Settings): string[] {
+export function configWarnings(file: string, settings: Settings, env: Environment): string[] {
   const warnings: string[] = [];
-  if ((statSync(file).mode & 0o077) !== 0)
+  // systemd gives a service its own copy, whose bits say nothing of who may read it.
+  const isCredential = env["CREDENTIALS_DIRECTORY"] !== undefined && file.startsWith(env["CREDENTIALS_DIRECTORY"]);
+  if (!isCredential && (statSync(file).mode & 0o077) !== 0)
     warnings.push(`${file} holds secrets and others may read it: chmod 600 ${file}`);
   const url = new URL(settings.url);
   const loopback = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
   if (url.protocol === "http:" && !loopback)
     warnings.push("the token goes to Drover unencrypted: use an https address in url");
+  const known = new Set([...Object.keys(ENVIRONMENT), CONFIG_VARIABLE]);
+  const unknown = Object.keys(env).filter((name) => name.startsWith("DROVER_") && !known.has(name));
+  if (unknown.length > 0)
+    warnings.push(`${unknown.join(", ")} means nothing to the agent; it reads ${[...known].join(", ")}`);
   return warnings;
 }

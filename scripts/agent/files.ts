@@ -22,9 +22,9 @@ export function ensureFolder(folder: string): void {
 }
 
 /** Replaces the file in one step; a reader and a crash see the old content or the new. `durable`: it is on the disk when this returns. */
-export function writeFileAtomically(file: string, content: string | Uint8Array, durable: boolean): void {
+export function writeFileAtomically(file: string, content: string | Uint8Array, durable: boolean, mode = 0o600): void {
   const temporary = `${file}.new`;
-  const handle = openSync(temporary, "w", 0o600);
+  const handle = openSync(temporary, "w", mode);
   try {
     const bytes = typeof content === "string" ? Buffer.from(content) : content;
     for (let done = 0; done < bytes.length;) done += writeSync(handle, bytes, done);

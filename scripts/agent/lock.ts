@@ -35,6 +35,13 @@ function isHeld(content: string, folder: string): boolean {
   return identify(pid) === content;
 }
 
+/** The process that works on the folder now; null: none does. */
+export function holderOf(stateDir: string): number | null {
+  const folder = path.resolve(stateDir);
+  const content = readText(path.join(folder, "agent.lock"));
+  return content !== null && isHeld(content, folder) ? Number.parseInt(content, 10) : null;
+}
+
 /** Takes the lock or throws, telling which process has it. `release` gives it back; `abandon` leaves it as a crash would. */
 export function lockFolder(stateDir: string): { release: () => void; abandon: () => void } {
   const folder = path.resolve(stateDir);

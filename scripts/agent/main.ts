@@ -1,97 +1,63 @@
-// The agent's command line.
-import { parseArgs } from "node:util";
-import { z } from "zod";
-import packageJson from "../../package.json" with { type: "json" };
-import { startAgent } from "./agent.ts";
-import { configWarnings, readConfig, type Settings } from "./config.ts";
-import type { Driver } from "./driver.ts";
-import { messageOf } from "./log.ts";
-import { policyWarning, readPolicy } from "./policy.ts";
-import type { DriverName } from "../../worker/model/wire/common.ts";
-import { libvirtConfig } from "./libvirt/config.ts";
-import { createLibvirtDriver } from "./libvirt/driver.ts";
-import { qmpConfig } from "./qmp/config.ts";
-import { createQmpDriver } from "./qmp/driver.ts";
-import { createSimulatedDriver } from "./simulated/driver.ts";
+// The agent's command line. What only one command needs is loaded with it.
+import { ConfigError, configWarnings, readConfig, secretsOf, type Settings } from "./config.ts";
+import { createLog, messageOf } from "./log.ts";
+import { readCommandLine, type CommandLine } from "./service/command-line.ts";
+import { openDriver } from "./service/drivers.ts";
 
-const HELP = `drover-agent ${packageJson.version}: the agent of one hypervisor
+type Asked = Extract<CommandLine, { kind: "do" }>;
 
-  drover-agent run --config FILE     collect, and take signed commands, until SIGTERM or SIGINT
-  drover-agent check --config FILE   say what is wrong with the configuration and the local policy
-  drover-agent --help | --version
+const USAGE = 2;
 
-DROVER_URL and DROVER_TOKEN in the environment win over url and token in the file.
-`;
+function read(file: string): Settings {
+  const settings = readConfig(file, process.env);
+  for (const warning of configWarnings(file, settings, process.env)) process.stderr.write(`warning: ${warning}\n`);
+  return settings;
+}
 
-const simulatedConfig = z.strictObject({ name: z.literal("simulated"), host: z.string(), socket: z.string() });
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
-const drivers: Partial<Record<DriverName, (config: Settings["driver"]) => Driver | Promise<Driver>>> = {
-  libvirt: (config) => createLibvirtDriver(libvirtConfig.parse(config)),
-  qmp: (config) => createQmpDriver(qmpConfig.parse(config)),
-  simulated: (config) => createSimulatedDriver(simulatedConfig.parse(config)),
+const verbs: Record<Asked["verb"], (asked: Asked) => Promise<number>> = {
+  run: async ({ configFile }) => {
+    const settings = readConfig(configFile, process.env);
+    const log = createLog((line) => process.stderr.write(`${line}\n`), secretsOf(settings), settings.log);
+    for (const warning of configWarnings(configFile, settings, process.env)) log("warn", warning);
+    const driver = await openDriver(settings);
+    const { startAgent } = await import("./agent.ts");
+    const agent = await startAgent(settings, driver);
+    await new Promise<void>((resolve) => {
+      process.once("SIGTERM", () => resolve());
+      process.once("SIGINT", () => resolve());
+    });
+    await agent.stop();
+    await driver.close();
+    return 0;
+  },
+  check: async ({ configFile }) => (await import("./service/check.ts")).check(configFile, process.env, say),
+  once: async ({ configFile }) => {
+    const settings = read(configFile);
+    return (await import("./service/once.ts")).once(settings, await openDriver(settings), say);
+  },
+  status: async ({ configFile, json }) =>
+    (await import("./service/ask-status.ts")).status(readConfig(configFile, process.env), json, say),
+  install: async ({ configFile, install }) =>
+    (await import("./service/install.ts")).install(configFile, read(configFile), install, say),
 };
 
-async function openDriver(settings: Settings): Promise<Driver> {
-  const create = drivers[settings.driver.name];
-  if (create === undefined)
-    throw new Error(
-      `driver ${settings.driver.name} is not in this build; there are ${Object.keys(drivers).join(", ")}`,
-    );
-  return create(settings.driver);
-}
-
-async function run(file: string): Promise<number> {
-  const settings = readConfig(file, process.env);
-  for (const warning of configWarnings(file, settings)) process.stderr.write(`warning: ${warning}\n`);
-  const driver = await openDriver(settings);
-  const agent = await startAgent(settings, driver);
-  await new Promise<void>((resolve) => {
-    process.once("SIGTERM", () => resolve());
-    process.once("SIGINT", () => resolve());
-  });
-  await agent.stop();
-  await driver.close();
-  return 0;
-}
-
-async function check(file: string): Promise<number> {
-  const settings = readConfig(file, process.env);
-  const policy = readPolicy(settings.policyFile);
-  const problems = policy.kind === "unreadable" ? [policy.detail] : [];
-  const driver = await openDriver(settings).catch((error: unknown) => void problems.push(messageOf(error)));
-  await driver?.close();
-  const warning = policyWarning(settings.policyFile);
-  for (const text of [...configWarnings(file, settings), ...(warning === null ? [] : [warning])])
-    process.stdout.write(`warning: ${text}\n`);
-  for (const text of problems) process.stdout.write(`error: ${text}\n`);
-  if (policy.kind === "policy")
-    process.stdout.write(
-      `host ${settings.hostId}, driver ${settings.driver.name}, local policy: ${policy.policy.mode}\n`,
-    );
-  return problems.length === 0 ? 0 : 1;
-}
-
 async function main(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: { config: { type: "string" }, help: { type: "boolean" }, version: { type: "boolean" } },
-  });
-  const [verb] = positionals;
-  const action = verb === "run" ? run : verb === "check" ? check : null;
-  if (values.version) process.stdout.write(`${packageJson.version}\n`);
-  else if (values.help) process.stdout.write(HELP);
-  else if (action === null || values.config === undefined) {
-    process.stderr.write(HELP);
-    return 2;
-  } else return action(values.config);
-  return 0;
+  const asked = readCommandLine(args, process.env);
+  if (asked.kind === "do") return verbs[asked.verb](asked);
+  if (asked.kind === "tell") {
+    process.stdout.write(asked.text);
+    return 0;
+  }
+  process.stderr.write(`drover-agent: ${asked.why}\ndrover-agent help says more\n`);
+  return USAGE;
 }
 
 main(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
     process.stderr.write(`drover-agent: ${messageOf(error)}\n`);
-    process.exit(1);
+    process.exit(error instanceof ConfigError ? USAGE : 1);
   },
 );

@@ -10,6 +10,7 @@ import { operatorId, vmUuid } from "../../worker/model/wire/common.ts";
 import type { Life } from "./life.ts";
 import { messageOf, type Log } from "./log.ts";
 import { probeMessage, type ProbeMessage, type ProbeTarget } from "./probe-target.ts";
+import { request } from "./request.ts";
 import { answer, readBody } from "./serve.ts";
 
 export const PEER_SIGNATURE = "drover-peer-signature";
@@ -166,19 +167,18 @@ export async function tellPeer(
 ): Promise<PeerReply> {
   const text = JSON.stringify(message);
   return life.hold(async () => {
-    const response = await fetch(`${peerUrl.replace(/\/+$/, "")}${path}`, {
+    const answered = await request(`${peerUrl.replace(/\/+$/, "")}${path}`, {
       method: "POST",
       headers: { "content-type": "application/json", [PEER_SIGNATURE]: signPeer(secret, text) },
       body: text,
-      redirect: "error",
-      signal: AbortSignal.any([
-        life.signal,
-        AbortSignal.timeout(path === "/peer/recover" ? RECOVER_MS_MAX : REQUEST_MS_MAX),
-      ]),
+      signal: life.signal,
+      timeoutMs: path === "/peer/recover" ? RECOVER_MS_MAX : REQUEST_MS_MAX,
     });
-    const answered = await response.text();
-    const signature = response.headers.get(PEER_SIGNATURE);
-    return { status: response.status, body: checkedAnswer(secret, { question: text, answered, signature }) };
+    const signature = answered.headers[PEER_SIGNATURE];
+    return {
+      status: answered.status,
+      body: checkedAnswer(secret, { question: text, answered: answered.text, signature }),
+    };
   });
 }
 

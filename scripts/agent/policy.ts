@@ -1,7 +1,9 @@
 // The local policy: what the operator of this host permits, whatever Drover sends. It is read anew for every command.
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 import { bytesPerSecond } from "../../worker/model/wire/common.ts";
+import { describeIssues } from "./issues.ts";
+import { messageOf } from "./log.ts";
 
 const DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] as const;
 const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, "a time of day like 22:30, UTC");
@@ -30,23 +32,38 @@ export type LocalPolicy = z.output<typeof localPolicy>;
 /** A policy that cannot be read permits nothing. */
 export type PolicyState = { kind: "policy"; policy: LocalPolicy } | { kind: "unreadable"; detail: string };
 
-/** Reads the policy. No file means `observe`. */
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "ENOENT";
+
+/** Reads the policy. No file means `observe`; one that is hidden from the agent, or cannot be understood, is unreadable. */
 export function readPolicy(file: string): PolicyState {
   try {
-    if (!existsSync(file)) return { kind: "policy", policy: localPolicy.parse({}) };
     return { kind: "policy", policy: localPolicy.parse(JSON.parse(readFileSync(file, "utf8"))) };
   } catch (error) {
-    const detail =
-      error instanceof z.ZodError
-        ? error.issues.map((issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`).join("; ")
-        : String(error);
+    if (isMissing(error)) return { kind: "policy", policy: localPolicy.parse({}) };
+    const detail = error instanceof z.ZodError ? describeIssues(error) : messageOf(error);
     return { kind: "unreadable", detail: `${file}: ${detail}` };
+  }
+}
+
+/** Whether the STOP file is there, or may be: a folder that the agent may not look into could hold one. */
+export function isStopped(file: string): boolean {
+  try {
+    statSync(file);
+    return true;
+  } catch (error) {
+    return !isMissing(error);
   }
 }
 
 /** A policy that others than its owner may change protects nothing: one sentence, or null. */
 export function policyWarning(file: string): string | null {
-  if (!existsSync(file) || (statSync(file).mode & 0o022) === 0) return null;
+  let mode = 0;
+  try {
+    ({ mode } = statSync(file));
+  } catch {
+    // Not there; or hidden, and then it cannot be read either, which permits nothing.
+  }
+  if ((mode & 0o022) === 0) return null;
   return `${file} can be changed by others than its owner: chmod go-w ${file}`;
 }
 

@@ -1,12 +1,12 @@
 // What this host says of a move that might come here: the driver's own preflight, and what only the agent knows. Nothing is
 // prepared, and nothing is promised.
-import { existsSync } from "node:fs";
 import type { HostInventory } from "../../worker/model/wire/inventory.ts";
 import type { PreflightCheck, PreflightQuestion } from "../../worker/model/wire/question.ts";
 import { lookedAt, type DriverInventory } from "./driver.ts";
 import { permission, place, type JudgeContext } from "./judge.ts";
 import { messageOf } from "./log.ts";
 import type { Parts } from "./parts.ts";
+import { isStopped } from "./policy.ts";
 
 type Side = Pick<HostInventory, "hypervisor" | "hypervisorVersion" | "driver" | "cpu">;
 
@@ -56,7 +56,7 @@ function agentChecks(parts: Parts, question: PreflightQuestion, { vms }: DriverI
   const context: Pick<JudgeContext, "hostId" | "nowMs" | "stopped" | "policy" | "localVm" | "busyWith"> = {
     hostId: settings.hostId,
     nowMs: now(),
-    stopped: existsSync(settings.stopFile),
+    stopped: isStopped(settings.stopFile),
     policy: policy(),
     localVm: here === undefined ? null : { uuid: here.uuid, name: here.name },
     busyWith: runs.busyWith(question.vm.uuid, ""),

@@ -2,14 +2,13 @@
 // hosts of the cluster can begin it.
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { existsSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { isIPv6, type AddressInfo } from "node:net";
 import { z } from "zod";
 import { operatorId } from "../../worker/model/wire/common.ts";
 import type { Parts } from "./parts.ts";
 import type { PeerReply } from "./peer.ts";
-import { permitsIn } from "./policy.ts";
+import { isStopped, permitsIn } from "./policy.ts";
 
 export const PROBE_BYTES_MAX = 1_073_741_824;
 const PROBE_MS_MAX = 15_000;
@@ -55,7 +54,7 @@ export function createProbeTarget(parts: Parts): ProbeTarget {
     nonces.add(nonce);
     const [oldest] = nonces;
     if (nonces.size > NONCES_MAX && oldest !== undefined) nonces.delete(oldest);
-    if (existsSync(settings.stopFile)) return "the STOP file of the destination refuses everything new";
+    if (isStopped(settings.stopFile)) return "the STOP file of the destination refuses everything new";
     if (!permitsIn(policy())) return "the destination's local policy lets no VM in, so that nothing is measured";
     return null;
   };

@@ -3,7 +3,6 @@
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
-import { existsSync } from "node:fs";
 import { request as httpRequest, type ClientRequest } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
@@ -12,7 +11,7 @@ import type { MeasuredLink, ProbeQuestion } from "../../worker/model/wire/questi
 import { messageOf } from "./log.ts";
 import type { Parts } from "./parts.ts";
 import { checkedAnswer, PEER_SIGNATURE, PROBE_HEADER, signPeer, tellPeer } from "./peer.ts";
-import { permitsOut } from "./policy.ts";
+import { isStopped, permitsOut } from "./policy.ts";
 import { ECHO_TOKEN_BYTES, echoAnswer, receivedAnswer, type ProbeMessage } from "./probe-target.ts";
 
 const DATAGRAMS = 100;
@@ -52,7 +51,7 @@ export function createProber(parts: Parts): (question: ProbeQuestion) => Promise
 }
 
 function objection({ settings, policy, runs }: Parts): ProbeRefusal | null {
-  if (existsSync(settings.stopFile))
+  if (isStopped(settings.stopFile))
     return new ProbeRefusal("stopped", "the STOP file of this host refuses everything new");
   if (!permitsOut(policy()))
     return new ProbeRefusal("policy", "the local policy lets no VM out, so that nothing is measured");

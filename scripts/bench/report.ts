@@ -20,6 +20,8 @@ export type Figure = {
   metric: string;
   value: number;
   unit: string;
+  /** Of the agent: the driver that was used. */
+  driver?: string;
   /** Not Drover: which peer, or that the policy named is one. */
   peer?: string | true;
 };
@@ -41,7 +43,7 @@ export function printTable(only?: string): void {
     row.bench,
     row.case,
     row.track ?? row.load ?? row.day ?? "",
-    row.mechanism ?? row.forecaster ?? row.policy ?? "",
+    row.mechanism ?? row.forecaster ?? row.policy ?? row.driver ?? "",
     row.historySteps?.toString() ?? "",
     row.horizon?.toString() ?? "",
     row.metric,

@@ -1,11 +1,13 @@
 // The command line, the lock and the log.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { configWarnings, readConfig } from "../../scripts/agent/config.ts";
 import { lockFolder } from "../../scripts/agent/lock.ts";
 import { createLog } from "../../scripts/agent/log.ts";
+import { isStopped, readPolicy } from "../../scripts/agent/policy.ts";
 import { createSigner } from "../support/edge.ts";
 
 let folder: string;
@@ -40,25 +42,51 @@ test("check names every wrong field at once, and never prints a secret", () => {
   const file = writeConfig({ hostId: "-", peer, heartbeat: 5, url: "ftp://drover" });
   const { status, stderr, stdout } = run("check", "--config", file);
   expect(status).toBe(1);
-  for (const field of ["hostId", "peer.advertiseUrl", "heartbeat", "url"]) expect(stderr).toContain(field);
+  expect(stdout).toMatch(/^fail {2}configuration: .*\n$/);
+  for (const field of ["hostId", "peer.advertiseUrl", "heartbeat", "url"]) expect(stdout).toContain(field);
   expect(stderr + stdout).not.toContain("drv_secret");
 });
 
 test("check tells what is wrong with driver and policy, and what is unsafe", () => {
-  const file = writeConfig({ url: "http://drover.example" });
+  const file = writeConfig({ url: "http://127.0.0.2:9" });
   writeFileSync(path.join(folder, "policy.json"), '{ "mode": "everything" }', { mode: 0o666 });
   const { status, stdout } = run("check", "--config", file);
   expect(status).toBe(1);
-  expect(stdout).toMatch(/error: .*policy\.json: mode/);
+  expect(stdout).toMatch(/^fail {2}local policy: .*policy\.json: mode/m);
   // The driver's own settings, of which the configuration says none.
-  expect(stdout).toMatch(/error: [^]*directory[^]*address/);
+  expect(stdout).toMatch(/^fail {2}driver libvirt: .*directory.*address/m);
   expect(stdout).toContain("use an https address");
+  expect(stdout).toMatch(/^fail {2}Drover: .*does not answer/m);
 });
 
-test("without a verb the help is told and the status is 2", () => {
-  expect(run()).toMatchObject({ status: 2 });
-  expect(run("--help").stdout).toContain("drover-agent run --config FILE");
-  expect(run("--version").stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+test.each([["run"], ["once"], ["install"]])(
+  "%s with a wrong configuration ends with 2, as trying again changes nothing",
+  (verb) => {
+    const { status, stderr } = run(verb, "--config", writeConfig({ hostId: "-" }));
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^drover-agent: the configuration is wrong: hostId/);
+  },
+);
+
+test("the environment wins over the file, where it is set; what means nothing is told", () => {
+  const file = writeConfig({ log: { format: "text" } });
+  const env = { DROVER_URL: "https://other", DROVER_TOKEN: "", DROVER_LOG_LEVEL: "warn", DROVER_TOKN: "x" };
+  const settings = readConfig(file, env);
+  expect(settings).toMatchObject({
+    url: "https://other",
+    token: "drv_secret",
+    log: { level: "warn", format: "text" },
+  });
+  expect(configWarnings(file, settings, env)).toEqual([expect.stringMatching(/^DROVER_TOKN means nothing/)]);
+  expect(() => readConfig(file, { DROVER_LOG_LEVEL: "loud" })).toThrow(/log\.level/);
+});
+
+test("a copy that systemd made is not told to be private", () => {
+  const file = writeConfig({});
+  chmodSync(file, 0o440);
+  const settings = readConfig(file, {});
+  expect(configWarnings(file, settings, {})).toEqual([expect.stringMatching(/chmod 600/)]);
+  expect(configWarnings(file, settings, { CREDENTIALS_DIRECTORY: folder })).toEqual([]);
 });
 
 test.each([
@@ -79,4 +107,25 @@ test("a secret never reaches a line of the log", () => {
   log("warn", "odd", { error: "drv_secret was refused", nested: { a: 'with "quotes"' } });
   expect(lines.join()).not.toMatch(/drv_secret|quotes/);
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: "warn", error: "[secret] was refused" });
+});
+
+test("the log is text where that is wanted, a line a message, from its level up", () => {
+  const lines: string[] = [];
+  const log = createLog((line) => lines.push(line), ['with "quotes"'], { level: "warn", format: "text" });
+  log("info", "too small");
+  log("warn", "a command was refused", {
+    reason: "expired",
+    detail: 'one\ntwo with "quotes"',
+    count: 3,
+    none: undefined,
+  });
+  expect(lines.map((line) => line.replace(/^\S+Z /, ""))).toEqual([
+    String.raw`warn  a command was refused reason=expired detail="one\ntwo [secret]" count=3`,
+  ]);
+});
+
+test("a STOP file in a folder that cannot be looked into counts as one that is there", () => {
+  expect(isStopped(path.join(folder, "STOP"))).toBe(false);
+  expect(isStopped(path.join(folder, "x".repeat(300)))).toBe(true);
+  expect(readPolicy(path.join(folder, "x".repeat(300)))).toMatchObject({ kind: "unreadable" });
 });

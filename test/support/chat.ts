@@ -2,14 +2,33 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventMessage } from "../../worker/model/chat/event-lines.ts";
-import { fleetMessage, hostMessage, hostsMessage, vmMessage } from "../../worker/model/chat/fleet-messages.ts";
-import { helpMessage, linkMessage, misreadMessage, refusedMessage } from "../../worker/model/chat/help-messages.ts";
+import {
+  estimateMessage,
+  fleetMessage,
+  hostMessage,
+  hostsMessage,
+  vmMessage,
+  whyNotMessage,
+} from "../../worker/model/chat/fleet-messages.ts";
+import {
+  helpMessage,
+  lacksScopeMessage,
+  linkMessage,
+  misreadMessage,
+  refusedMessage,
+} from "../../worker/model/chat/help-messages.ts";
 import type { Message } from "../../worker/model/chat/message.ts";
 import { parseCommand } from "../../worker/model/chat/parse.ts";
 import { planMessage, whyMessage } from "../../worker/model/chat/plan-message.ts";
+import { runMessage } from "../../worker/model/chat/run-message.ts";
+import { estimateMigration } from "../../worker/model/migration/index.ts";
+import { estimateInput } from "../../worker/model/migration/types.ts";
+import { buildPlan, whyNot } from "../../worker/model/placement/index.ts";
+import type { MigrationRun } from "../../worker/model/run.ts";
+import { GIB, MIB } from "../../worker/model/units.ts";
 import { planContent } from "../../worker/model/placement/types.ts";
 import type { Plan } from "../../worker/model/plan.ts";
-import { AT, world } from "./world.ts";
+import { AT, parametersOf, uuidOf, world } from "./world.ts";
 
 const content = planContent.parse(
   JSON.parse(readFileSync(join(import.meta.dirname, "../golden/plans/worked-evacuate.json"), "utf8")),
@@ -49,6 +68,64 @@ const [host] = snapshot.hosts;
 const [vm] = host?.vms ?? [];
 if (host === undefined || vm === undefined) throw new Error("the world is empty");
 
+const [move] = content.moves;
+if (move === undefined) throw new Error("the plan is empty");
+
+/** A run of the plan's first move, in the middle of it. */
+const RUN: MigrationRun = {
+  migrationId: "mig_01939f0c8a4d7c4e8f00000000000002",
+  cluster: "test",
+  planId: PLAN.planId,
+  moveNumber: move.n,
+  vmUuid: move.vm,
+  vmName: move.vmName,
+  fromHostId: move.fromHostId,
+  toHostId: move.toHostId,
+  mechanism: move.mechanism,
+  state: "pre-copying",
+  version: 4,
+  fencingToken: 1,
+  parameters: move.parameters,
+  limits: move.limits,
+  predicted: move.estimate,
+  destination: null,
+  progress: { iteration: 2, remainingBytes: 2 ** 30, transferredBytes: 2 ** 31, phase: "pre-copy", elapsedMs: 3000 },
+  measured: null,
+  failure: null,
+  continuity: null,
+  postCopyActive: false,
+  createdAt: AT - 4000,
+  stateAt: AT - 3000,
+  lastEventAt: AT,
+  endedAt: null,
+};
+const DONE: MigrationRun = {
+  ...RUN,
+  state: "completed",
+  endedAt: AT,
+  measured: { preparationMs: 3500, downtimeMs: 31, totalMs: 3540, transferredBytes: 2 ** 31 },
+  continuity: { announced: "sent", addresses: { "tcp 192.0.2.7:443": { answered: false, elapsedMs: 2000 } } },
+};
+const failure = { reason: "destination-failed", detail: "The destination's QEMU ended.", hostId: "hv-03" };
+
+const parameters = parametersOf();
+const answer = whyNot(snapshot, buildPlan(snapshot, "balance", parameters), uuidOf("db <!channel>"), "hv-02");
+if (answer === null) throw new Error("the world has no such host");
+const estimate = estimateMigration(
+  estimateInput.parse({
+    vm: {
+      memoryBytes: 8 * GIB,
+      nonzeroBytes: 2 * GIB,
+      vcpus: 4,
+      dirtyRateBytesPerSecond: 40 * MIB,
+      dirtyRateWindowMs: 1000,
+    },
+    link: { bytesPerSecond: 1_177_000_000 },
+    downtimeSloMs: 1000,
+  }),
+  null,
+);
+
 const misread = parseCommand("aprove x", AT);
 
 /** One of each kind of message. */
@@ -68,6 +145,12 @@ export const MESSAGES: Record<string, Message> = {
     publicUrl: null,
   }),
   why: whyMessage({ plan: PLAN }, 1),
+  "run-going": runMessage(RUN, AT),
+  "run-done": runMessage(DONE, AT),
+  "run-failed": runMessage({ ...RUN, state: "failed", endedAt: AT, failure }, AT),
+  estimate: estimateMessage("web", "hv-02", estimate),
+  "why-not": whyNotMessage(answer),
+  lacking: lacksScopeMessage("approve", ["approve"], ["read"]),
   fleet: fleetMessage({
     hosts: { known: 3, fresh: 2 },
     activeMigrations: [

@@ -32,7 +32,7 @@ const explainedHere: Explain = (error) => ({
 });
 
 // oxlint-disable-next-line no-console -- why stands here and nowhere else
-const warn = (platform: PlatformName, why: string): void => console.warn(`chat: ${platform}: refused: ${why}`);
+const log = (platform: PlatformName, what: string): void => console.warn(`chat: ${platform}: ${what}`);
 
 /** What is answered at once; null: an empty answer. Refused without a reason where it is forged, old or came before. */
 export async function takeRequest(
@@ -47,20 +47,20 @@ export async function takeRequest(
   const now = deps.now();
   const verdict = await platform.verify(raw, now);
   if ("refused" in verdict) {
-    warn(name, verdict.refused);
+    log(name, `refused: ${verdict.refused}`);
     throw new AppError({ code: "unverified" });
   }
   const request = platform.read(raw.body);
   // Whoever only asks whether anybody is there changes nothing: the same again is answered again.
   if (request.kind === "ping") return name === "discord" ? { type: 1 } : null;
   if (request.kind === "other") {
-    warn(name, request.what);
+    log(name, `nothing to do for ${request.what}`);
     return null;
   }
   const ack = acknowledgementOf(request, now);
   const id = `${name}:${verdict.key}`;
   if (!(await deps.store.chat.take(id, ack.ack === "later" ? JSON.stringify({ request, ack }) : null, now))) {
-    warn(name, "it came before");
+    log(name, "refused: it came before");
     throw new AppError({ code: "unverified" });
   }
   if (ack.ack === "later") deps.queue.behind(carryOut(deps, id, { request, ack }, explain));
@@ -90,7 +90,7 @@ async function ask(
 ) {
   const posted = await send(deps, platform, call);
   if (posted.ok) return;
-  warn(platform.name, posted.error);
+  log(platform.name, `no window was opened: ${posted.error}`);
   await sayPlainly(deps, platform, request, ack);
 }
 
@@ -209,7 +209,7 @@ async function onPlan(
 async function deliver(deps: Deps, { request, ack }: Taken, reply: Reply): Promise<void> {
   const platform = deps.chat.platforms[request.user.platform];
   const posted = await answered(deps, platform, { request, ack }, reply);
-  if (!posted.ok) warn(platform.name, `an answer did not come through: ${posted.error}`);
+  if (!posted.ok) log(platform.name, `an answer did not come through: ${posted.error}`);
   if (reply.aside !== undefined) await aside(deps, platform, { request, ack }, reply.aside);
 }
 
@@ -217,7 +217,7 @@ async function aside(deps: Deps, platform: Platform, { request, ack }: Taken, me
   // The place of the answer is taken: this comes after it.
   const call = platform.answer(request, { ...ack, replaces: true }, message, ASKER);
   const posted = await send(deps, platform, call);
-  if (!posted.ok) warn(platform.name, `an answer did not come through: ${posted.error}`);
+  if (!posted.ok) log(platform.name, `an answer did not come through: ${posted.error}`);
 }
 
 async function answered(deps: Deps, platform: Platform, { request, ack }: Taken, reply: Reply): Promise<Posted> {

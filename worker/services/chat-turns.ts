@@ -82,7 +82,13 @@ async function lineOf(deps: Deps, event: StoredEvent): Promise<Message> {
 }
 
 /** What a thread is told besides the message that is brought up to date: changes of a message call nobody. */
-const TOLD_OF_RUNS = ["migration.failed", "migration.lost", "migration.paused", "migration.completed"];
+const TOLD_OF_RUNS = [
+  "migration.failed",
+  "migration.lost",
+  "migration.paused",
+  "migration.completed",
+  "migration.unreachable",
+];
 
 async function tell(deps: Deps, channel: ChatChannel, event: StoredEvent): Promise<Posted> {
   if (event.type === "notification.raised") return postToChannel(deps, channel, notificationMessage(event.data));

@@ -39,7 +39,7 @@ const TARGETS: Record<TargetKind, TargetPort> = {
     due: (deps, now, limit) => deps.store.routes.due(now, limit),
   },
   chat: {
-    subscribers: (deps) => deps.store.chatChannels.subscribers(),
+    subscribers: (deps) => deps.store.chatChannels.subscribers(deps.now() - HOUR_MS),
     begin: beginChatTurn,
     due: (deps, now, limit) => deps.store.chatChannels.due(now, limit),
   },

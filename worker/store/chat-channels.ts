@@ -91,7 +91,8 @@ export function chatChannelStore(db: Db) {
       ]);
     },
 
-    subscribers: async (): Promise<Subscriber[]> => {
+    /** What has ended after `since` may still have something to it. */
+    subscribers: async (since: number): Promise<Subscriber[]> => {
       const [rows, live] = await db.batch([
         db
           .select({ id: chatChannels.id, events: chatChannels.events })
@@ -100,7 +101,7 @@ export function chatChannelStore(db: Db) {
         db
           .select({ targetId: chatMessages.targetId, subject: chatMessages.subject })
           .from(chatMessages)
-          .where(sql`${chatMessages.endedAt} IS NULL`),
+          .where(or(isNull(chatMessages.endedAt), gt(chatMessages.endedAt, since))),
       ]);
       const subjects = Map.groupBy(live, ({ targetId }) => targetId);
       return rows.flatMap(({ id, events }) =>

@@ -25,7 +25,7 @@ import { createSampler } from "./sample.ts";
 /** Throws with every wrong field of the settings. Opens nothing before it is used. */
 export function createLibvirtDriver(config: LibvirtConfig): Driver {
   const libvirt = createLibvirt(libvirtConfig.parse(config));
-  const { virsh, events } = libvirt;
+  const { looks, events } = libvirt;
   const sampler = createSampler(libvirt);
   return {
     name: "libvirt",
@@ -35,11 +35,11 @@ export function createLibvirtDriver(config: LibvirtConfig): Driver {
     vmStates: async () => {
       // Whoever asks for states will want to know when they change.
       events.open();
-      return Object.fromEntries((await readDomains(virsh)).map(({ uuid, state }) => [uuid, state] as const));
+      return Object.fromEntries((await readDomains(looks.virsh)).map(({ uuid, state }) => [uuid, state] as const));
     },
     sample: sampler.sample,
     dirtyCurve: async (uuid) => {
-      const curve = await measureDirtyCurve(virsh, uuid);
+      const curve = await measureDirtyCurve(looks.virsh, uuid);
       if (curve !== null) sampler.noteCurve(uuid, curve);
       return curve;
     },
@@ -61,6 +61,9 @@ export function createLibvirtDriver(config: LibvirtConfig): Driver {
     recoverOutgoing: (uuid, uri) => recoverOutgoing(libvirt, uuid, uri),
     releaseSource: (uuid) => releaseSource(libvirt, uuid),
     continueSource: (uuid) => continueSource(libvirt, uuid),
-    close: async () => events.close(),
+    close: async () => {
+      events.close();
+      looks.close();
+    },
   };
 }

@@ -4,11 +4,14 @@ import { createDefinitions, type Definitions } from "./definitions.ts";
 import { createEvents, type Events, type LibvirtEvent } from "./events.ts";
 import { createMigrateChildren, type MigrateChildren } from "./migrate.ts";
 import { openRecords, type Records } from "./records.ts";
+import { createShell, type Shell } from "./shell.ts";
 import { createVirsh, type Virsh } from "./virsh.ts";
 
 export type Libvirt = {
   settings: LibvirtSettings;
   virsh: Virsh;
+  /** The same virsh for all looks that are taken all the time; nothing that moves a VM waits for its answer. */
+  looks: Shell;
   definitions: Definitions;
   records: Records;
   events: Events;
@@ -52,6 +55,7 @@ export function createLibvirt(settings: LibvirtSettings): Libvirt {
     records,
     events,
     virsh,
+    looks: createShell(settings),
     definitions,
     children: createMigrateChildren(settings, records),
   };

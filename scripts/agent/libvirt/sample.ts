@@ -2,6 +2,7 @@
 import { SECOND_MS } from "../../../worker/model/units.ts";
 import type { DirtyCurveReport } from "../../../worker/model/wire/telemetry.ts";
 import type { DriverSample } from "../driver.ts";
+import { createHeld } from "../linux/held.ts";
 import { estimateNonzeroBytes } from "../linux/memory.ts";
 import { createDirtyRates, createRates, present, sampleMachine, sumOf, type Figures } from "../linux/sample.ts";
 import { isJobActive } from "./state.ts";
@@ -54,13 +55,21 @@ export function figuresOf(stats: Stats, rate: Rate): Figures {
 }
 
 /** Of a guest that runs and that nothing moves: reading memory that is missing would wait for it to arrive. */
-async function nonzeroBytes({ virsh }: Libvirt, uuid: string, stats: Stats, nowMs: number): Promise<number | null> {
+async function nonzeroBytes(
+  { looks: { virsh } }: Libvirt,
+  uuid: string,
+  stats: Stats,
+  nowMs: number,
+): Promise<number | null> {
   const { job } = await lookAt(virsh, uuid);
   if (job === "arriving" || isJobActive(job)) return null;
   const [pid, memoryKib] = [await findQemu(uuid), numberOf(stats, "balloon.maximum")];
   const mapping = pid === null || memoryKib === null ? null : await guestMemory(pid, memoryKib * KIB);
   return pid === null || mapping === null ? null : estimateNonzeroBytes(pid, mapping, nowMs);
 }
+
+/** Guests whose pages are read at one moment: each takes some 20 ms, and a look by virsh. */
+const READ_AT_ONCE = 4;
 
 export type Sampler = {
   sample: () => Promise<DriverSample>;
@@ -70,23 +79,27 @@ export type Sampler = {
 
 /** `root`: where the machine's `/sys` and its arrays are. */
 export function createSampler(libvirt: Libvirt, root = "/"): Sampler {
-  const { virsh, settings } = libvirt;
+  const {
+    looks: { virsh },
+    settings,
+  } = libvirt;
   const rates = createRates();
   const curves = createDirtyRates();
+  const held = createHeld<number>(READ_AT_ONCE);
   let known = new Set<string>();
 
   const forgetAllBut = (present: Set<string>): void => {
     for (const uuid of known)
       if (!present.has(uuid)) {
-        rates.forget(uuid);
-        curves.forget(uuid);
+        for (const each of [rates, curves, held]) each.forget(uuid);
       }
     known = present;
   };
   const sampleVm = async (uuid: string, isRunning: boolean, stats: Stats): Promise<Figures> => {
     const nowMs = Date.now();
     const rate: Rate = (name, counter, atMs = nowMs) => rates.rate(`${uuid} ${name}`, counter, atMs);
-    const nonzero = settings.measureNonzero && isRunning ? await nonzeroBytes(libvirt, uuid, stats, nowMs) : null;
+    const read = (): Promise<number | null> => nonzeroBytes(libvirt, uuid, stats, nowMs);
+    const nonzero = settings.measureNonzero && isRunning ? await held.of(uuid, nowMs, read) : null;
     return {
       ...figuresOf(stats, rate),
       ...present({ memory_nonzero_bytes: nonzero, memory_dirty_bytes_per_second: curves.rate(uuid, nowMs) }),
@@ -94,6 +107,7 @@ export function createSampler(libvirt: Libvirt, root = "/"): Sampler {
   };
   return {
     sample: async () => {
+      held.begin(Date.now());
       // Without waiting for a VM whose monitor is busy: it must not cost the others their figures.
       const text = await virsh("domstats", "--raw", "--nowait", "--list-active", ...GROUPS);
       const [stats, domains] = [parseDomstats(text), await readDomains(virsh)];

@@ -3,7 +3,8 @@ import { execFile } from "node:child_process";
 import { DriverError } from "../driver.ts";
 import type { LibvirtSettings } from "./config.ts";
 
-const TIMEOUT_MS = 15_000;
+/** For one question. */
+export const TIMEOUT_MS = 15_000;
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /** virsh as a child of its own must be told the same. */

@@ -1,4 +1,5 @@
 // Parsers of /proc text, without reading anything: tested on captured files.
+import { PAGE_BYTES } from "../../../worker/model/units.ts";
 
 /** Ticks a second of every clock in /proc: USER_HZ is 100 on each Linux that QEMU runs on, whatever the kernel's HZ. */
 export const TICKS_PER_SECOND = 100;
@@ -60,6 +61,12 @@ export function parseCpuinfo(text: string): { model?: string; features?: string[
   };
 }
 
+/** Resident bytes of a process, from `/proc/<pid>/statm`; null if it is not one. */
+export function parseResidentBytes(text: string): number | null {
+  const pages = Number(text.split(" ")[1] ?? Number.NaN);
+  return Number.isFinite(pages) ? pages * PAGE_BYTES : null;
+}
+
 export type Mapping = {
   startAddress: number;
   sizeBytes: number;
@@ -74,24 +81,22 @@ export type Mapping = {
  */
 export function findGuestMapping(smaps: string, memoryBytes: number): Mapping | null {
   let best: Mapping | null = null;
-  for (const [header, body] of smapsEntries(smaps)) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) rw-p [0-9a-f]+ \S+ 0\s*(\[anon:.*)?$/.exec(header);
-    if (match?.[1] === undefined || match[2] === undefined) continue;
-    const [startAddress, end] = [Number.parseInt(match[1], 16), Number.parseInt(match[2], 16)];
-    const sizeBytes = end - startAddress;
+  // Hundreds of mappings are passed over for one, so that no others are taken apart.
+  for (const found of smaps.matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw-p [0-9a-f]+ \S+ 0[ \t]*(\[anon:.*)?$/gm)) {
+    const [header, start, end] = found;
+    if (start === undefined || end === undefined) continue;
+    const startAddress = Number.parseInt(start, 16);
+    const sizeBytes = Number.parseInt(end, 16) - startAddress;
     if (sizeBytes < memoryBytes || (best !== null && best.sizeBytes <= sizeBytes)) continue;
-    const read = (name: string): number =>
-      Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(body)?.[1] ?? 0) * 1024;
-    best = { startAddress, sizeBytes, residentBytes: read("Rss"), swappedBytes: read("Swap") };
+    const figure = (name: string): number => figureAfter(smaps, found.index + header.length, name) * 1024;
+    best = { startAddress, sizeBytes, residentBytes: figure("Rss"), swappedBytes: figure("Swap") };
   }
   return best;
 }
 
-function smapsEntries(text: string): [string, string][] {
-  const entries: [string, string[]][] = [];
-  for (const line of text.split("\n")) {
-    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) entries.push([line, []]);
-    else entries.at(-1)?.[1].push(line);
-  }
-  return entries.map(([header, lines]) => [header, lines.join("\n")]);
+/** kB of the first line of that name after a mapping's header, which is the mapping's own; 0 where it has none. */
+function figureAfter(smaps: string, from: number, name: string): number {
+  const line = new RegExp(`\n(?:${name}:\\s+(\\d+) kB|[0-9a-f]+-[0-9a-f]+ )`, "g");
+  line.lastIndex = from;
+  return Number(line.exec(smaps)?.[1] ?? 0);
 }

@@ -1,6 +1,6 @@
 // What is known of a VM besides its process: `<directory>/<uuid>.json`, written by whoever starts it (`launch`) and from
 // then on by the driver alone. It survives the agent, and is how VMs are found again.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { mechanism } from "../../../worker/model/wire/common.ts";
@@ -45,11 +45,26 @@ export type Descriptor = z.infer<typeof descriptor>;
 
 const fileOf = (directory: string, uuid: string): string => path.join(directory, `${uuid}.json`);
 
-/** Null when this host knows no such VM. Throws `bad-descriptor` when the file cannot be understood. */
+/** By file: what it held when it was last read, and how it is told that it holds something else. */
+const known = new Map<string, { stamp: string; content: Descriptor }>();
+
+/** A file that is replaced gets another inode, and one that is written another time. */
+function stampOf(file: string): string | null {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat === undefined ? null : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
+}
+
+/** Null when this host knows no such VM. Throws `bad-descriptor` when the file cannot be understood. Not to be changed in place. */
 export function readDescriptor(directory: string, uuid: string): Descriptor | null {
   const file = fileOf(directory, uuid);
   try {
-    return readJson(file, descriptor);
+    const stamp = stampOf(file);
+    const before = known.get(file);
+    if (stamp !== null && before?.stamp === stamp) return before.content;
+    const content = readJson(file, descriptor);
+    if (stamp === null || content === null) known.delete(file);
+    else known.set(file, { stamp, content });
+    return content;
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
     // Leaving the VM out instead would tell the cluster that it is gone.
@@ -66,7 +81,9 @@ export function listDescriptors(directory: string): Descriptor[] {
 
 /** Outlives the agent, not the machine: with that the VM is gone as well, and a blackout need not wait for a disk. */
 export function writeDescriptor(directory: string, content: Descriptor): void {
-  writeFileAtomically(fileOf(directory, content.vm.uuid), JSON.stringify(descriptor.parse(content), null, 2), false);
+  const file = fileOf(directory, content.vm.uuid);
+  known.delete(file);
+  writeFileAtomically(file, JSON.stringify(descriptor.parse(content), null, 2), false);
 }
 
 /** Forgets the VM; the log stays. */

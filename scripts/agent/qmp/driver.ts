@@ -17,6 +17,7 @@ import {
   startOutgoing,
 } from "./outgoing.ts";
 import { preflight } from "./preflight.ts";
+import { LIST_MS } from "./process.ts";
 import { createSampler } from "./sample.ts";
 import { createVms, type Vms } from "./vms.ts";
 
@@ -47,7 +48,9 @@ function hostSide(
     inventory: async () =>
       inventory(settings, await Promise.all(settings.machines.map((each) => ask(each.binary))), vms.all()),
     vmStates: async () => {
-      const states = await Promise.all(vms.all().map(async (vm) => ({ uuid: vm.uuid, state: await vm.state() })));
+      const states = await Promise.all(
+        vms.all().map(async (vm) => ({ uuid: vm.uuid, state: await vm.state(LIST_MS) })),
+      );
       return Object.fromEntries(states.flatMap(({ uuid, state }) => (state === null ? [] : [[uuid, state]])));
     },
     sample: () => sampler.sample(vms.all()),

@@ -7,6 +7,7 @@ import { parseCpuinfo, parseMeminfo } from "../linux/proc.ts";
 import { readText } from "../linux/text.ts";
 import { blockAnswer, kvmAnswer, type BlockAnswer } from "./answers.ts";
 import type { QmpSettings } from "./config.ts";
+import { LIST_MS } from "./process.ts";
 import { neverRan, type Vm } from "./vm.ts";
 
 const run = promisify(execFile);
@@ -60,7 +61,7 @@ export function mergeDisks(drives: BlockAnswer, described: Disk[]): Disk[] {
 }
 
 async function inventoryOf(vm: Vm): Promise<VmInventory | null> {
-  const [known, state] = [vm.descriptor(), await vm.state()];
+  const [known, state] = [vm.descriptor(), await vm.state(LIST_MS)];
   if (state === null) return null;
   // A drive of a VM that arrives belongs to the source still.
   const asked = state !== "shutoff" && !neverRan(known);

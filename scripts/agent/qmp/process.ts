@@ -5,32 +5,49 @@ import { readdir } from "node:fs/promises";
 import { setTimeout as wait } from "node:timers/promises";
 import { DriverError } from "../driver.ts";
 import { parseStat } from "../linux/proc.ts";
-import { readText } from "../linux/text.ts";
+import { readText, readTextSync } from "../linux/text.ts";
 import type { Descriptor } from "./descriptor.ts";
 
 /** A pid alone may be given to another process; with its start time it cannot be mistaken. */
 export type ProcessId = { pid: number; startTicks: number };
 
+/** For reports: one list serves all VMs that are asked about together. */
+export const LIST_MS = 1000;
 const DEATH_POLL_MS = 5;
 const LOG_TAIL = 1000;
 
-async function identify(pid: number, argv: string[]): Promise<ProcessId | null> {
-  const [commandLine, stat] = await Promise.all([readText(`/proc/${pid}/cmdline`), readText(`/proc/${pid}/stat`)]);
+function identify(pid: number, commandLine: string): ProcessId | null {
   // A zombie's command line is empty, so that it never matches.
-  if (commandLine !== `${argv.join("\0")}\0` || stat === null) return null;
-  const parsed = parseStat(stat);
+  if (readTextSync(`/proc/${pid}/cmdline`) !== commandLine) return null;
+  const parsed = parseStat(readTextSync(`/proc/${pid}/stat`) ?? "");
   return parsed === null ? null : { pid, startTicks: parsed.startTicks };
 }
 
-/** The VM's process, or null when there is none on this machine. */
-export async function findProcess(of: Pick<Descriptor, "argv" | "pidFile">): Promise<ProcessId | null> {
-  const pid = Number((await readText(of.pidFile))?.trim());
-  const known = Number.isInteger(pid) && pid > 0 ? await identify(pid, of.argv) : null;
+/** Command lines of all processes of this machine. */
+async function listProcesses(): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const name of await readdir("/proc"))
+    if (/^\d+$/.test(name)) found.set(readTextSync(`/proc/${name}/cmdline`) ?? "", Number(name));
+  return found;
+}
+
+let listed: { atMs: number; processes: Promise<Map<string, number>> } | null = null;
+
+/**
+ * The VM's process, or null when there is none on this machine. `listMs`: how old a list of all processes may be, where the pid
+ * file does not help; above 0 a process that has just been started may be missed, so that nothing may be decided on it.
+ */
+export async function findProcess(of: Pick<Descriptor, "argv" | "pidFile">, listMs = 0): Promise<ProcessId | null> {
+  const commandLine = `${of.argv.join("\0")}\0`;
+  const pid = Number(readTextSync(of.pidFile)?.trim());
+  const known = Number.isInteger(pid) && pid > 0 ? identify(pid, commandLine) : null;
   if (known !== null) return known;
   // QEMU writes its pid file a little after it started, and a crash between the two must not hide it.
-  const all = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
-  const found = await Promise.all(all.map((each) => identify(each, of.argv)));
-  return found.find((each) => each !== null) ?? null;
+  const nowMs = performance.now();
+  if (listed === null || listMs === 0 || nowMs - listed.atMs > listMs)
+    listed = { atMs: nowMs, processes: listProcesses() };
+  const found = (await listed.processes).get(commandLine);
+  return found === undefined ? null : identify(found, commandLine);
 }
 
 export async function isAlive(id: ProcessId): Promise<boolean> {

@@ -32,8 +32,9 @@ export class Vm {
     return content;
   }
 
-  process(): Promise<ProcessId | null> {
-    return findProcess(this.descriptor());
+  /** `listMs`: as `findProcess` has it. */
+  process(listMs = 0): Promise<ProcessId | null> {
+    return findProcess(this.descriptor(), listMs);
   }
 
   /** Runs a command and checks its answer. Throws DriverError `hypervisor-refused` with QEMU's words, or `hypervisor-silent`. */
@@ -61,10 +62,10 @@ export class Vm {
     return { runState: status.status, running: status.running, migration };
   }
 
-  /** Null: an incoming side that has ended, nothing of a VM. */
-  async state(): Promise<VmState | null> {
+  /** Null: an incoming side that has ended, nothing of a VM. `listMs`: as `findProcess` has it. */
+  async state(listMs = 0): Promise<VmState | null> {
     const known = this.descriptor();
-    if ((await findProcess(known)) === null) return neverRan(known) ? null : "shutoff";
+    if ((await findProcess(known, listMs)) === null) return neverRan(known) ? null : "shutoff";
     return toVmState(await this.truth(), neverRan(known));
   }
 

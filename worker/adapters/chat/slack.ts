@@ -98,7 +98,7 @@ function read(body: string, local: boolean): ChatRequest {
   const form = Object.fromEntries(new URLSearchParams(body));
   const request = form["payload"] === undefined ? readSlash(form) : readPayload(objectOf(form["payload"]));
   if (request.kind !== "ping" && request.kind !== "other" && !isOwn(request.answerTo["responseUrl"] ?? "", local))
-    return other("its response_url leads elsewhere than to Slack");
+    return other("a response_url that leads elsewhere than to Slack");
   return request;
 }
 
@@ -106,7 +106,7 @@ function readSlash(form: Record<string, string>): ChatRequest {
   // Slack asks so whether anybody is there.
   if (form["ssl_check"] === "1") return { kind: "ping" };
   const parsed = slash.safeParse(form);
-  if (!parsed.success) return other("neither a command nor an interaction");
+  if (!parsed.success) return other("what is neither a command nor an interaction");
   const { team_id, channel_id, user_id, user_name, text, response_url, trigger_id } = parsed.data;
   return {
     kind: "command",

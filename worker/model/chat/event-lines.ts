@@ -1,6 +1,6 @@
 // What an event is in one line: for threads, and for channels that want to know.
 import { duration } from "../placement/format.ts";
-import type { StoredEvent } from "../webhooks/events.ts";
+import { EVENTS, type EventType, type StoredEvent } from "../webhooks/events.ts";
 import { type Message, type Tone, sentence } from "./message.ts";
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
@@ -21,7 +21,8 @@ const host = (data: Record<string, unknown>): string => text(data["sentence"]) |
 const failureOf = ({ failure }: Record<string, unknown>): string =>
   typeof failure === "object" && failure !== null && "detail" in failure ? `: ${text(failure.detail)}` : "";
 
-const TELLERS: Record<string, Teller> = {
+/** A new type of event does not compile until it has a line here. */
+const TELLERS: Record<EventType, Teller> = {
   "plan.proposed": says("asks", (data) => `Proposed: ${text(data["summary"])}`),
   "plan.approval-given": says(
     "asks",
@@ -44,6 +45,10 @@ const TELLERS: Record<string, Teller> = {
   "migration.cancelled": says("plain", (data) => `Cancelled: ${route(data)}${failureOf(data)}`),
   "migration.lost": says("bad", (data) => `Lost: nobody can say where ${text(data["vmName"])} runs`),
   "migration.found": says("running", (data) => `In sight again: ${route(data)}`),
+  "migration.unreachable": says(
+    "bad",
+    (data) => `${text(data["vmName"])} runs on ${text(data["toHostId"])} and does not answer at ${text(data["check"])}`,
+  ),
   "migration.paused": says("bad", (data) => `Paused, its memory is on two hosts: ${route(data)}`),
   "migration.resumed": says("running", (data) => `Goes on: ${route(data)}`),
   "host.hot": says("bad", (data) => `Hot: ${host(data)}`),
@@ -58,6 +63,7 @@ const TELLERS: Record<string, Teller> = {
   "host.maintenance-ended": says("good", (data) => `${text(data["hostId"])} is out of maintenance`),
   "stop.pressed": says("bad", byWhom("Everything was stopped")),
   "freeze.created": says("plain", byWhom("Frozen")),
+  "freeze.changed": says("plain", byWhom("Freeze changed")),
   "freeze.deleted": says("plain", byWhom("Thawed")),
   "policy.demoted": says(
     "bad",
@@ -68,6 +74,7 @@ const TELLERS: Record<string, Teller> = {
     "bad",
     (data) => `Predictions have drifted: ${text(data["group"])}, ${text(data["quantity"])}`,
   ),
+  "webhook.test": says("plain", byWhom("A webhook was tested")),
   "webhook.paused": says("bad", (data) => `A webhook was paused${because(data["why"])}`),
 };
 
@@ -76,14 +83,18 @@ function measuredOf({ measured }: Record<string, unknown>): string {
   return typeof measured.downtimeMs === "number" ? `, stood still ${duration(measured.downtimeMs)}` : "";
 }
 
-/** Types that are new to this table are told by their name. */
+const isKnown = (type: string): type is EventType => Object.hasOwn(EVENTS, type);
+
+/** Types that this version does not know any more are told by their names. */
 export function eventMessage({
   type,
   data,
   subject,
   cluster,
 }: Pick<StoredEvent, "type" | "data" | "subject" | "cluster">): Message {
-  const { tone, line } = TELLERS[type]?.(data, subject) ?? { tone: "plain" as const, line: `${type} ${subject}` };
+  const { tone, line } = isKnown(type)
+    ? TELLERS[type](data, subject)
+    : { tone: "plain" as const, line: `${type} ${subject}` };
   return sentence(tone, cluster === null ? line : `[${cluster}] ${line}`);
 }
 
@@ -97,6 +108,7 @@ export const USUAL_EVENTS: readonly string[] = [
   "migration.failed",
   "migration.lost",
   "migration.paused",
+  "migration.unreachable",
   "host.hot",
   "host.failing",
   "host.unreachable",

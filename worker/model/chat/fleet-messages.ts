@@ -193,6 +193,8 @@ export function estimateMessage(
   { estimates, recommended, assumptions }: EstimateAnswer,
 ): Message {
   const best = recommended?.mechanism;
+  // Parameters have defaults; of the VM and the link something is not known.
+  const assumed = assumptions.map(({ field }) => field).filter((field) => /^(vm|link)\./.test(field));
   return {
     tone: recommended === null ? "bad" : "plain",
     title:
@@ -221,12 +223,11 @@ export function estimateMessage(
       ...(recommended === null || recommended.reasons.length === 0
         ? []
         : [{ kind: "text" as const, text: [recommended.reasons.map((reason) => `· ${reason}`).join("\n")] }]),
-      ...estimates.flatMap(({ mechanism, rejected }): Block[] =>
+      // The reasons for the best one say why the others are out.
+      ...(recommended === null ? estimates : []).flatMap(({ mechanism, rejected }): Block[] =>
         rejected === null ? [] : [{ kind: "text", text: [`× not ${mechanism}: ${rejected.detail}`] }],
       ),
-      ...(assumptions.length === 0
-        ? []
-        : [{ kind: "note" as const, text: [`Assumed: ${assumptions.map(({ field }) => field).join(", ")}`] }]),
+      ...(assumed.length === 0 ? [] : [{ kind: "note" as const, text: [`Not known, assumed: ${assumed.join(", ")}`] }]),
     ],
   };
 }

@@ -35,7 +35,10 @@ export function runMessage(run: MigrationRun, now: number): Message {
     tone: toneOf(state),
     title: `${vmName}: ${fromHostId} → ${toHostId}, ${STATES[state]}`,
     blocks: [
-      { kind: "facts", facts: [["How", mechanism], ["Since", lasted], ...figures(run)] },
+      {
+        kind: "facts",
+        facts: [["How", mechanism], [endedAt === null ? "For" : "Lasted", lasted], ...figures(run), ...answers(run)],
+      },
       ...(failure === null ? [] : [{ kind: "text" as const, text: [failure.detail] }]),
       ...buttons(run, mayCancel),
       { kind: "note", text: [{ code: migrationId }, " of ", { code: planId }] },
@@ -51,6 +54,16 @@ function buttons({ migrationId, state }: MigrationRun, mayCancel: boolean): Bloc
 }
 
 /** Measured beside predicted where it has been measured, else predicted and how far it has come. */
+/** Whether the VM answers at its addresses after the move; nothing where nobody has looked. */
+function answers({ continuity }: MigrationRun): [string, string][] {
+  const looked = Object.entries(continuity?.addresses ?? {});
+  const silent = looked.filter(([, { answered }]) => !answered).map(([name]) => name);
+  if (looked.length === 0) return [];
+  return silent.length === 0
+    ? [["Answers at", looked.map(([name]) => name).join(", ")]]
+    : [["Does not answer at", silent.join(", ")]];
+}
+
 function figures({ predicted, measured, progress }: MigrationRun): [string, string][] {
   const expected: [string, string][] = [
     ["Stands still, predicted", spread(predicted.downtimeMs)],

@@ -12,8 +12,9 @@ import { alert, type Made, make, notification, outcomes, post, type Refused, wor
 describe("an alert", () => {
   test("starts the policy that waits for it, which evacuates the host that it names", async () => {
     const at = await world();
-    const { status, body } = await post(at, notification(alert(at.hot.hostId)));
+    const { status, headers, body } = await post(at, notification(alert(at.hot.hostId)));
     expect([status, body.started, body.leftOut]).toEqual([200, 1, 0]);
+    expect(headers.get("ratelimit-policy")).toBe('"starts";q=20;w=3600');
     expect(body.alerts).toMatchObject([
       { key: `fp-${at.hot.hostId}`, status: "firing", hostId: at.hot.hostId, vm: null, outcome: "started" },
     ]);

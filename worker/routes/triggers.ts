@@ -144,9 +144,11 @@ const alerts = createRouter().openapi(
     path: "/{triggerId}/alerts",
     summary:
       "Where Alertmanager, Grafana or another sender posts alerts; the trigger's own token is a bearer or `token`",
+    description:
+      "The body is Alertmanager's webhook body of version 4, as Grafana's webhooks have it too, or any JSON, as the trigger's `source` says; at most 256 KiB. It is read once the token is known to be right.",
     request: {
       params: triggerIdParam,
-      query: z.strictObject({ token: z.string().min(1).max(200).optional() }),
+      query: z.strictObject({ token: z.string().optional() }),
     },
     responses: {
       200: jsonAnswer("What each alert came to", triggerAnswer),
@@ -158,7 +160,8 @@ const alerts = createRouter().openapi(
     const token =
       /^Bearer (\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1] ?? c.req.valid("query").token ?? null;
     const { triggerId } = c.req.valid("param");
-    return c.json(await takeAlerts(c.var.deps, { triggerId, token, body: await c.req.text() }), 200);
+    const answer = await takeAlerts(c.var.deps, { triggerId, token, body: await c.req.text() });
+    return c.json(answer, 200, { "ratelimit-policy": `"starts";q=${answer.startsPerHourMax};w=3600` });
   },
 );
 

@@ -43,6 +43,7 @@ export async function takeAlerts(deps: Deps, { triggerId, token, body }: Posted)
   if (noted.length > 0) deps.queue.behind(begin(deps, noted));
   return {
     triggerId,
+    startsPerHourMax: trigger.startsPerHourMax,
     started: answered.filter(({ outcome }) => outcome === "started").length,
     alerts: answered,
     leftOut: read.leftOut + read.alerts.length - alerts.length,

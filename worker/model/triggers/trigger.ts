@@ -179,6 +179,7 @@ export const triggerAnswer = z
   .strictObject({
     triggerId: z.string(),
     started: z.int(),
+    startsPerHourMax: z.int(),
     alerts: z.array(
       z.strictObject({
         ...alertFields,

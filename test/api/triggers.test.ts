@@ -1,4 +1,5 @@
 import { env } from "cloudflare:workers";
+import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { makeDeps } from "../../worker/env.ts";
 import type { Plan } from "../../worker/model/plan.ts";
@@ -238,6 +239,45 @@ test("bodies that are none are refused at their place, and nothing of them is do
   expect(await runsOf(at.policyId)).toEqual([]);
   await call("PATCH", `/v1/triggers/${at.trigger.triggerId}`, { body: { enabled: false } });
   expect((await post(at, notification(good))).body.type).toBe("/problems/illegal-state");
+});
+
+test("no body, however odd, is answered with a 500, and what is written of it can be read", async () => {
+  const at = await world({ dedupeMs: 0 }, { trigger: { type: "event", events: ["alert"], gapMs: 0 } });
+  const json = (await make(at.cluster, { source: { type: "json", alerts: "/a", host: "/h", key: "/k", detail: "/d" } }))
+    .body;
+  const text = fc.oneof(
+    fc.string({ unit: "binary", maxLength: 20 }),
+    fc.constantFrom(at.hot.hostId, "\u0000", "\ud800", "\udfff x", "__proto__", "x".repeat(5000), "'; --"),
+  );
+  const anAlert = fc.record({
+    status: fc.constantFrom("firing", "resolved"),
+    labels: fc.dictionary(fc.constantFrom("instance", "vm", "host", "__proto__", "x"), text),
+    annotations: fc.dictionary(fc.constantFrom("summary", "x"), text),
+    fingerprint: fc.option(text, { nil: undefined }),
+  });
+  const odd = fc.record({ h: fc.oneof(text, fc.jsonValue()), k: fc.oneof(text, fc.jsonValue()), d: text });
+  const answered = async (to: Made, body: unknown): Promise<void> => {
+    const answer = await post(to, body);
+    if (answer.status >= 500) throw new Error(`${answer.status} to ${JSON.stringify(body)}`);
+  };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(anAlert, { maxLength: 3 }),
+      fc.array(odd, { maxLength: 3 }),
+      fc.jsonValue(),
+      async (alerts, a, any) => {
+        await answered(at, { alerts });
+        await answered(json, { a });
+        await answered(at, JSON.stringify(any));
+        await answered(json, JSON.stringify(any));
+      },
+    ),
+    { seed: 7, numRuns: 40 },
+  );
+  for (const { trigger } of [at, json])
+    expect((await call("GET", `/v1/triggers/${trigger.triggerId}/alerts`)).status).toBe(200);
+  expect((await call("GET", `/v1/policies/${at.policyId}/runs?limit=1000`)).status).toBe(200);
+  expect((await call("GET", "/v1/audit?limit=1000")).status).toBe(200);
 });
 
 describe("a trigger", () => {

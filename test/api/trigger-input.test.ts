@@ -134,6 +134,7 @@ describe("a trigger", () => {
     const elsewhere = await policyOf((await hotCluster()).cluster);
     const pathOf = async (fields: Partial<Record<keyof NewTrigger, unknown>>) =>
       (await make(cluster, fields)).body.issues?.map(({ path }) => path);
+    expect(await pathOf({ cluster: "nowhere" })).toEqual(["cluster"]);
     expect(await pathOf({ policyId: "pol_none" })).toEqual(["policyId"]);
     expect(await pathOf({ policyId: elsewhere.policyId })).toEqual(["policyId"]);
     expect(await pathOf({ source: { type: "json" }, event: "host.hot" })).toEqual(["source"]);

@@ -62,6 +62,8 @@ export async function createTrigger(
   principal: Principal,
   input: NewTrigger,
 ): Promise<{ trigger: Trigger; token: string }> {
+  if ((await deps.store.telemetry.hostNames(input.cluster)).length === 0)
+    throw refused("cluster", `no host of ${input.cluster} is known`);
   await assertPolicy(deps, input.cluster, input.policyId);
   if ((await deps.store.triggers.count()) >= TRIGGERS_MAX)
     throw refused("", `there are ${TRIGGERS_MAX} triggers, which is the most there can be: delete one first`);

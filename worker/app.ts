@@ -15,6 +15,7 @@ import { estimateRoutes } from "./routes/estimates.ts";
 import { foreignRoutes } from "./routes/foreign.ts";
 import { freezeRoutes } from "./routes/freezes.ts";
 import { hostRoutes } from "./routes/hosts.ts";
+import { notificationRoutes } from "./routes/notification-routes.ts";
 import { metaRoutes } from "./routes/meta.ts";
 import { migrationRoutes } from "./routes/migrations.ts";
 import { moveRoutes } from "./routes/moves.ts";
@@ -27,9 +28,11 @@ import { seriesRoutes } from "./routes/series.ts";
 import { stopRoutes } from "./routes/stop.ts";
 import { telemetryRoutes } from "./routes/telemetry.ts";
 import { tokenRoutes } from "./routes/tokens.ts";
+import { triggerRoutes } from "./routes/triggers.ts";
 import { vmRoutes } from "./routes/vms.ts";
 import { webhookDeliveryRoutes } from "./routes/webhook-deliveries.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
+import { ALERT_BODY_BYTES_MAX } from "./model/triggers/trigger.ts";
 import { describeEvents } from "./http/webhook-docs.ts";
 
 export const BODY_BYTES_MAX = 5 * 1_048_576;
@@ -40,6 +43,7 @@ const CHAT_BODY_BYTES_MAX = 262_144;
 /** A whole cluster may be in the body of a plan; of everything else a body is smaller. */
 function limitOf(method: string, path: string): number {
   if (path.startsWith("/v1/chat/")) return CHAT_BODY_BYTES_MAX;
+  if (path.startsWith("/v1/triggers")) return ALERT_BODY_BYTES_MAX;
   return method === "POST" && path === "/v1/plans" ? PLAN_BODY_BYTES_MAX : BODY_BYTES_MAX;
 }
 
@@ -106,9 +110,11 @@ export function createApp(makeDeps: (env: Bindings) => Deps) {
     .route("/v1/policies", policyRoutes)
     .route("/v1/freezes", freezeRoutes)
     .route("/v1/events", policyEventRoutes)
+    .route("/v1/triggers", triggerRoutes)
     .route("/v1/migrations", migrationRoutes)
     .route("/v1/outcomes", outcomeRoutes)
     .route("/v1/moves", moveRoutes)
+    .route("/v1/routes", notificationRoutes)
     .route("/v1/webhooks", webhookRoutes)
     .route("/v1/webhooks", webhookDeliveryRoutes)
     .route("/v1/chat", chatRoutes);

@@ -39,6 +39,7 @@ import { outboxStore, type Wake } from "./store/outbox.ts";
 import { outcomeStore } from "./store/outcomes.ts";
 import { planInputStore } from "./store/plan-inputs.ts";
 import { planStore } from "./store/plans.ts";
+import { routeStore } from "./store/routes.ts";
 import { ruleStore } from "./store/rules.ts";
 import { policyStore } from "./store/policies.ts";
 import { policyPlanStore } from "./store/policy-plans.ts";
@@ -46,6 +47,7 @@ import { policyRunStore } from "./store/policy-runs.ts";
 import { snapshotStore } from "./store/snapshots.ts";
 import { telemetryStore } from "./store/telemetry.ts";
 import { tokenStore } from "./store/tokens.ts";
+import { triggerStore } from "./store/triggers.ts";
 import { vmNameStore } from "./store/vm-names.ts";
 import { webhookStore } from "./store/webhooks.ts";
 
@@ -134,7 +136,9 @@ const storesOf = (db: Db, wake: Wake) => ({
   policyRuns: policyRunStore(db, wake),
   policyPlans: policyPlanStore(db, wake),
   freezes: freezeStore(db, wake),
+  triggers: triggerStore(db),
   outbox: outboxStore(db),
+  routes: routeStore(db),
   webhooks: webhookStore(db),
   deliveries: deliveryStore(db, wake),
   vmNames: vmNameStore(db),

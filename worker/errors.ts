@@ -35,7 +35,9 @@ export type Fault =
         | "approval-rule"
         | "chat-user"
         | "chat-code"
-        | "chat-channel";
+        | "chat-channel"
+        | "trigger"
+        | "route";
       id: string;
     }
   | { code: "not_in_snapshot"; what: "vm" | "host"; id: string; planId: string; at: number }

@@ -58,6 +58,19 @@ const TOKEN_ROUTES: [string, string][] = [
   ["POST", "/v1/chat/links"],
   ["GET", "/v1/chat/channels"],
   ["DELETE", "/v1/chat/channels/chn_x"],
+  ["GET", "/v1/triggers"],
+  ["POST", "/v1/triggers"],
+  ["GET", "/v1/triggers/trg_x"],
+  ["PATCH", "/v1/triggers/trg_x"],
+  ["DELETE", "/v1/triggers/trg_x"],
+  ["POST", "/v1/triggers/trg_x/rotate-token"],
+  ["GET", "/v1/triggers/trg_x/alerts"],
+  ["GET", "/v1/routes"],
+  ["POST", "/v1/routes"],
+  ["GET", "/v1/routes/rte_x"],
+  ["PATCH", "/v1/routes/rte_x"],
+  ["DELETE", "/v1/routes/rte_x"],
+  ["POST", "/v1/routes/rte_x/test"],
   ["GET", "/v1/policies"],
   ["POST", "/v1/policies"],
   ["GET", "/v1/policies/pol_x"],
@@ -193,6 +206,8 @@ test("the OpenAPI document has every route, its scopes and its problems", async 
       .replace("rul_x", "{ruleId}")
       .replace("pol_x", "{policyId}")
       .replace("frz_x", "{freezeId}")
+      .replace("trg_x", "{triggerId}")
+      .replace("rte_x", "{routeId}")
       .replace("whk_x", "{webhookId}")
       .replace("dlv_x", "{deliveryId}")
       .replace(/(?<=approval-rules\/)c1/, "{cluster}")

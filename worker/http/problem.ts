@@ -197,7 +197,7 @@ const PROBLEMS: Entries<Fault["code"]> = {
     title: "Not verified",
     status: 401,
     detail: "The request was not verified.",
-    advice: "See docs/chatops.md; the Worker's log says why.",
+    advice: "See docs/chatops.md or docs/triggers.md; the Worker's log says why.",
   }),
   needs_person: ({ planId, moves }) => ({
     title: "Post-copy needs a person's approval",

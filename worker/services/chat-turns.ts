@@ -4,6 +4,7 @@ import type { Deps } from "../env.ts";
 import { type ChatChannel, isSubscribed } from "../model/chat/channel.ts";
 import { eventMessage } from "../model/chat/event-lines.ts";
 import type { Message } from "../model/chat/message.ts";
+import { notificationMessage } from "../model/chat/notification-message.ts";
 import { nextAttempt } from "../model/webhooks/schedule.ts";
 import { SOON_MS } from "../model/webhooks/webhook.ts";
 import { HOUR_MS, SECOND_MS } from "../model/units.ts";
@@ -90,6 +91,7 @@ const TOLD_OF_RUNS = [
 ];
 
 async function tell(deps: Deps, channel: ChatChannel, event: StoredEvent): Promise<Posted> {
+  if (event.type === "notification.raised") return postToChannel(deps, channel, notificationMessage(event.data));
   const live = await liveOf(deps, event);
   if (live === null)
     return isSubscribed(channel, event.type) ? postToChannel(deps, channel, await lineOf(deps, event)) : NOTHING;

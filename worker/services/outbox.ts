@@ -7,6 +7,7 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from "../model/units.ts";
 import { KEPT_MS } from "../model/webhooks/webhook.ts";
 import { beginChatTurn } from "./chat-turns.ts";
 import { watchHosts } from "./host-watch.ts";
+import { beginRouteTurn } from "./route-turns.ts";
 import { beginTurn } from "./webhook-turns.ts";
 
 /** Events fanned out at once, and how often in one go. */
@@ -31,6 +32,11 @@ const TARGETS: Record<TargetKind, TargetPort> = {
     subscribers: (deps) => deps.store.webhooks.subscribers(),
     begin: beginTurn,
     due: (deps, now, limit) => deps.store.webhooks.due(now, limit),
+  },
+  route: {
+    subscribers: (deps) => deps.store.routes.subscribers(),
+    begin: beginRouteTurn,
+    due: (deps, now, limit) => deps.store.routes.due(now, limit),
   },
   chat: {
     subscribers: (deps) => deps.store.chatChannels.subscribers(deps.now() - HOUR_MS),

@@ -10,12 +10,19 @@ import { noteEvent } from "./policy-signals.ts";
 
 export type Started = { policyId: string; run: PolicyRun | null; why: string };
 
+/** Policies of the cluster that are not paused and wait for events of this type. */
+export const policiesWaitingFor = async (
+  deps: Deps,
+  { cluster, type }: Pick<PolicyEvent, "cluster" | "type">,
+): Promise<Policy[]> =>
+  (await deps.store.policies.enabled(cluster)).policies.filter(
+    ({ trigger }) => trigger.type === "event" && trigger.events.includes(type),
+  );
+
 /** Starts every policy that waits for this event: at once, or when its minimum interval is over. */
 export async function raiseEvent(deps: Deps, principal: Principal, event: PolicyEvent): Promise<Started[]> {
   if (event.hostId !== undefined) await assertHostOf(deps, event.cluster, event.hostId);
-  const policies = (await deps.store.policies.enabled(event.cluster)).policies.filter(
-    ({ trigger }) => trigger.type === "event" && trigger.events.includes(event.type),
-  );
+  const policies = await policiesWaitingFor(deps, event);
   await deps.store.audit.record(
     {
       actor: principal.id,

@@ -5,8 +5,8 @@ import { eventsFor, eventsSeenBy, seenEventsOf } from "../model/policy/signals.t
 import { type PolicyEvent, earliestAt, eventKey } from "../model/policy/trigger.ts";
 import { readFacts, readSnapshotWithRecent } from "./snapshots.ts";
 
-/** Notes an event for a policy; null: one with its key came within the gap. */
-export async function noteEvent(deps: Deps, policy: Policy, event: PolicyEvent) {
+/** An event for a policy, as it is noted: due at once, or when the policy's minimum interval is over. */
+export function eventRun(deps: Deps, policy: Policy, event: PolicyEvent) {
   const { policyId, cluster, trigger, lastStartedAt } = policy;
   const gapMs = trigger.type === "event" ? trigger.gapMs : 0;
   const now = deps.now();
@@ -18,7 +18,13 @@ export async function noteEvent(deps: Deps, policy: Policy, event: PolicyEvent) 
     createdAt: now,
     dueAt: Math.max(now, earliestAt(policy, { dueAt: null, startedAt: lastStartedAt })),
   };
-  return (await deps.store.policyRuns.addEvent(run, eventKey(event), now - gapMs)) ? run : null;
+  return { run, key: eventKey(event), since: now - gapMs };
+}
+
+/** Notes an event for a policy; null: one with its key came within the gap. */
+export async function noteEvent(deps: Deps, policy: Policy, event: PolicyEvent) {
+  const { run, key, since } = eventRun(deps, policy, event);
+  return (await deps.store.policyRuns.addEvent(run, key, since)) ? run : null;
 }
 
 /** For what Drover is told by another way than `POST /v1/events`, such as a host's maintenance. */

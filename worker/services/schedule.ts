@@ -1,5 +1,6 @@
 // What Cron does every minute. Each part is idempotent and complete in itself.
 import type { Deps } from "../env.ts";
+import { ALERTS_KEPT_MS } from "../model/triggers/trigger.ts";
 import { DAY_MS, MINUTE_MS } from "../model/units.ts";
 import { sweepChat } from "./chat-requests.ts";
 import { closeHours, closeLate, fullBudget } from "./closing.ts";
@@ -13,6 +14,9 @@ import { settlePlan } from "./runs.ts";
 
 /** Plans a minute whose inputs are removed: a large one has a few rows of over a megabyte. */
 const PLAN_INPUTS_AT_ONCE = 50;
+
+/** Alerts that are too old, deleted a minute. */
+const ALERTS_AT_ONCE = 500;
 
 /** A plan that failed longer ago is not planned anew: its approval is of another time. */
 const REPLAN_WITHIN_MS = 10 * MINUTE_MS;
@@ -49,6 +53,7 @@ export async function runSchedule(deps: Deps): Promise<void> {
   await runPolicies(deps);
   await alone("the outbox could not be swept", () => sweepOutbox(deps));
   await alone("chat could not be swept", () => sweepChat(deps));
+  await deps.store.triggers.forget(now - ALERTS_KEPT_MS, ALERTS_AT_ONCE);
   const budget = fullBudget();
   if ((await closeHours(deps, budget)) && (await closeLate(deps, budget))) await retain(deps);
 }

@@ -3,6 +3,7 @@ import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import type { Principal } from "../model/principal.ts";
 import { bodyOf } from "../model/webhooks/body.ts";
+import { TO_ONE_TARGET } from "../model/webhooks/events.ts";
 import { wants } from "../model/webhooks/fan-out.ts";
 import { DELIVER_WITHIN_MS } from "../model/webhooks/schedule.ts";
 import type { ReplayRequest } from "../model/webhooks/webhook.ts";
@@ -96,6 +97,8 @@ async function ofDelivery(deps: Deps, webhookId: string, deliveryId: string): Pr
   return { sequences: [event], next: null };
 }
 
+const isToOneTarget = (type: string): boolean => TO_ONE_TARGET.some((one) => one === type);
+
 async function ofRange(
   deps: Deps,
   webhookId: string,
@@ -113,7 +116,7 @@ async function ofRange(
       only === "all" ? null : await deps.store.deliveries.settled(webhookId, first.sequence, last.sequence);
     sequences.push(
       ...page.filter(
-        (event) => event.type !== "webhook.test" && wants(subscriber, event) && settled?.has(event.sequence) !== true,
+        (event) => !isToOneTarget(event.type) && wants(subscriber, event) && settled?.has(event.sequence) !== true,
       ),
     );
     if (page.length < PAGE) return { sequences, next: null };

@@ -1,5 +1,5 @@
 // Deliveries of events to targets, and the attempts that were made.
-import { and, asc, desc, eq, gte, inArray, lt, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gte, inArray, lt, lte, ne, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { EventDraft, StoredEvent } from "../model/webhooks/events.ts";
 import type { Waiting } from "../model/webhooks/order.ts";
@@ -231,12 +231,12 @@ export function deliveryStore(db: Db, wake: Wake) {
       };
     },
 
-    /** How many wait, and since when the oldest does. */
+    /** How many wait, and since when the oldest does; those that a route gathers wait as they should. */
     waiting: async (): Promise<{ count: number; oldestAt: number | null }> =>
       (await db
         .select({ count: sql<number>`count(*)`, oldestAt: sql<number | null>`min(${deliveries.createdAt})` })
         .from(deliveries)
-        .where(PENDING)
+        .where(and(PENDING, ne(deliveries.targetKind, "route")))
         .get()) ?? { count: 0, oldestAt: null },
 
     /** Gives up what should have come through before; attempts are made no more. */

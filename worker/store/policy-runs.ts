@@ -1,5 +1,5 @@
 // The runs of policies: one row each time one was due, which is also what keeps it from happening twice.
-import { and, asc, desc, eq, gt, gte, isNotNull, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, gte, isNotNull, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
 import { policyMode } from "../model/policy/policy.ts";
 import type { PolicyMode } from "../model/policy/policy.ts";
 import { type PolicyRun, type RunTrigger, runNumbers, runOutcome, runTrigger } from "../model/policy/run.ts";
@@ -46,6 +46,28 @@ const endColumns = ({ outcome, planId, summary, alarm, numbers }: RunEnd) => ({
   numbers: numbers === null ? null : JSON.stringify(numbers),
 });
 
+/** An event for a policy. Nothing is noted where one with this key came after `since`. */
+export type EventRun = { run: NewPolicyRun; key: string; since: number };
+
+/** Notes events. `onlyIf` may ask for more of `e.value`, the event and what the caller has put beside it. */
+export const eventRunStatement = (db: Db, runs: readonly EventRun[], onlyIf: SQL) => {
+  const rows = runs.map(({ run: { trigger, ...run }, ...rest }) => ({
+    ...rest,
+    ...run,
+    trigger: JSON.stringify(trigger),
+  }));
+  return db
+    .insert(policyRuns)
+    .select(
+      sql`SELECT e.value ->> 'runId', e.value ->> 'policyId', e.value ->> 'cluster', e.value ->> 'runId', e.value ->> 'key',
+          e.value ->> 'trigger', e.value ->> 'createdAt', e.value ->> 'dueAt', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM json_each(${JSON.stringify(rows)}) e
+        WHERE ${onlyIf} AND NOT EXISTS (SELECT 1 FROM ${policyRuns} r WHERE r.policy_id = e.value ->> 'policyId'
+          AND r.created_at > e.value ->> 'since' AND r.event_key = e.value ->> 'key')`,
+    )
+    .returning({ id: policyRuns.id, policyId: policyRuns.policyId });
+};
+
 export function policyRunStore(db: Db, wake: Wake) {
   const row = (run: NewPolicyRun, dueKey: string) => ({
     id: run.runId,
@@ -74,18 +96,7 @@ export function policyRunStore(db: Db, wake: Wake) {
 
     /** Notes an event; false: one with this key came after `since`. */
     addEvent: async (run: NewPolicyRun, key: string, since: number): Promise<boolean> => {
-      const { trigger } = row(run, run.runId);
-      const [added] = await db.batch([
-        db
-          .insert(policyRuns)
-          .select(
-            sql`SELECT ${run.runId}, ${run.policyId}, ${run.cluster}, ${run.runId}, ${key}, ${trigger}, ${run.createdAt}, ${run.dueAt},
-              NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-            WHERE NOT EXISTS (SELECT 1 FROM ${policyRuns} r
-              WHERE r.policy_id = ${run.policyId} AND r.created_at > ${since} AND r.event_key = ${key})`,
-          )
-          .returning({ id: policyRuns.id }),
-      ]);
+      const [added] = await db.batch([eventRunStatement(db, [{ run, key, since }], sql`1`)]);
       return added.length > 0;
     },
 

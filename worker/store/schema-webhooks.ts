@@ -102,3 +102,22 @@ export const deliveryAttempts = sqliteTable(
   },
   (table) => [primaryKey({ columns: [table.deliveryId, table.number] })],
 );
+
+/** Notification routes. None of the lower half raises `version`. */
+export const routes = sqliteTable("routes", {
+  id: text("id").primaryKey(),
+  name: text("name").notNull().unique(),
+  enabled: integer("enabled", { mode: "boolean" }).notNull(),
+  /** JSON: what else is said of it. */
+  definition: text("definition").notNull(),
+  version: integer("version").notNull(),
+  createdBy: text("created_by").notNull(),
+  createdAt: integer("created_at").notNull(),
+  updatedAt: integer("updated_at").notNull(),
+  /** Rises with everything that is sent, so that two turns do not send the same. */
+  turn: integer("turn").notNull().default(0),
+  /** JSON: Sent[] of the last hours, oldest first. */
+  sent: text("sent").notNull().default("[]"),
+  /** Nothing is due before. */
+  quietUntil: integer("quiet_until").notNull().default(0),
+});

@@ -6,6 +6,7 @@ import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from
 export * from "./schema-chat.ts";
 export * from "./schema-checks.ts";
 export * from "./schema-policies.ts";
+export * from "./schema-triggers.ts";
 export * from "./schema-webhooks.ts";
 
 /** Bearer tokens. Only the SHA-256 of a token is kept. */

@@ -1,7 +1,10 @@
-// VMs by the names that people give them.
-import { asc, eq, or } from "drizzle-orm";
+// Hosts and VMs by the names that others give them.
+import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
+import { z } from "zod";
 import type { Db } from "./db.ts";
-import { vms } from "./schema.ts";
+import { hosts, vms } from "./schema.ts";
+
+const labelsSchema = z.record(z.string(), z.string());
 
 export type NamedVm = { uuid: string; name: string; cluster: string; hostId: string | null };
 
@@ -15,6 +18,49 @@ export function vmNameStore(db: Db) {
         .where(or(eq(vms.uuid, named), eq(vms.name, named)))
         .orderBy(asc(vms.cluster), asc(vms.uuid))
         .limit(limit),
+
+    /** Those hosts of a cluster that have one of these ids, and those VMs that have one of these UUIDs or names. */
+    among: async (cluster: string, hostIds: readonly string[], vmNames: readonly string[]) => {
+      const oneOf = (list: readonly string[]) => sql`(SELECT value FROM json_each(${JSON.stringify(list)}))`;
+      const [foundHosts, foundVms] = await db.batch([
+        db
+          .select({ hostId: hosts.id })
+          .from(hosts)
+          .where(and(eq(hosts.cluster, cluster), inArray(hosts.id, oneOf(hostIds)))),
+        db
+          .select({ uuid: vms.uuid, name: vms.name, hostId: vms.hostId })
+          .from(vms)
+          .where(
+            and(eq(vms.cluster, cluster), or(inArray(vms.uuid, oneOf(vmNames)), inArray(vms.name, oneOf(vmNames)))),
+          ),
+      ]);
+      return { hosts: new Set(foundHosts.map(({ hostId }) => hostId)), vms: foundVms };
+    },
+
+    /** Labels of those of these hosts and VMs of a cluster that are known. */
+    labels: async (
+      cluster: string,
+      hostIds: readonly string[],
+      uuids: readonly string[],
+    ): Promise<{ id: string; labels: Record<string, string> }[]> => {
+      const oneOf = (list: readonly string[]) => sql`(SELECT value FROM json_each(${JSON.stringify(list)}))`;
+      const labelsIn = (column: typeof hosts.inventory | typeof vms.inventory) =>
+        sql<string>`COALESCE(json_extract(${column}, '$.labels'), '{}')`;
+      const [foundHosts, foundVms] = await db.batch([
+        db
+          .select({ id: hosts.id, labels: labelsIn(hosts.inventory) })
+          .from(hosts)
+          .where(and(eq(hosts.cluster, cluster), inArray(hosts.id, oneOf(hostIds)))),
+        db
+          .select({ id: vms.uuid, labels: labelsIn(vms.inventory) })
+          .from(vms)
+          .where(and(eq(vms.cluster, cluster), inArray(vms.uuid, oneOf(uuids)))),
+      ]);
+      return [...foundHosts, ...foundVms].map(({ id, labels }) => ({
+        id,
+        labels: labelsSchema.parse(JSON.parse(labels)),
+      }));
+    },
 
     /** Each name once. */
     all: async (limit: number): Promise<string[]> =>

@@ -75,6 +75,8 @@ const TELLERS: Record<EventType, Teller> = {
     (data) => `Predictions have drifted: ${text(data["group"])}, ${text(data["quantity"])}`,
   ),
   "webhook.test": says("plain", byWhom("A webhook was tested")),
+  // Channels get the whole of it: see notification-message.ts.
+  "notification.raised": says("plain", (data) => `Route ${text(data["name"])}: ${String(data["count"])} events`),
   "webhook.paused": says("bad", (data) => `A webhook was paused${because(data["why"])}`),
 };
 

@@ -11,6 +11,7 @@ const PATHS: [type: RegExp, path: (subject: string) => string][] = [
   [/^migration\./, (id) => `/v1/migrations/${id}`],
   [/^policy\./, (id) => `/v1/policies/${id}`],
   [/^freeze\.(created|changed)/, (id) => `/v1/freezes/${id}`],
+  [/^notification\./, (id) => `/v1/routes/${id}`],
   [/^webhook\./, (id) => `/v1/webhooks/${id}`],
 ];
 

@@ -119,6 +119,11 @@ export const EVENTS = {
     payloads.webhookPaused,
     EXAMPLES.webhookPaused,
   ),
+  "notification.raised": define(
+    "What a notification route has gathered; sent to the targets of the route alone",
+    payloads.notification,
+    EXAMPLES.notification,
+  ),
   "webhook.test": define(
     "A test that somebody has sent; sent to no other webhook",
     payloads.webhookTest,
@@ -128,6 +133,9 @@ export const EVENTS = {
 
 export type EventType = keyof typeof EVENTS;
 export const EVENT_TYPES = Object.keys(EVENTS) as EventType[];
+
+/** Types that are sent to targets that were chosen, and to nobody who asks for them. */
+export const TO_ONE_TARGET: readonly EventType[] = ["webhook.test", "notification.raised"];
 
 type DataOf<T extends EventType> = z.output<(typeof EVENTS)[T]["data"]>;
 

@@ -116,4 +116,26 @@ export const EXAMPLES = {
     failingSince: AT,
   },
   webhookTest: { webhookId: "whk_01939f0c", by: "tok_01939f0c" },
+  notification: {
+    routeId: "rte_01939f0c",
+    name: "on call",
+    severity: "critical" as const,
+    common: { cluster: "prod" },
+    count: 57,
+    from: AT,
+    to: AT + 240_000,
+    byType: { "host.unreachable": 17, "migration.failed": 40 },
+    events: [
+      {
+        id: "evt_4f6a0d1c2b3e4f5061728394a5b6c7d8",
+        type: "host.unreachable",
+        severity: "critical" as const,
+        cluster: "prod",
+        subject: "hv-06",
+        at: AT,
+        sentence: "[prod] Unreachable: hv-06",
+      },
+    ],
+    testBy: null,
+  },
 };

@@ -1,7 +1,7 @@
 // From an event to those who want it, whatever they are: the one place where subscriptions are matched.
 
 /** Kinds of targets that events are delivered to. Each has its store of subscribers and its way to deliver in `services/`. */
-export const TARGET_KINDS = ["webhook", "chat"] as const;
+export const TARGET_KINDS = ["webhook", "chat", "route"] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
 
 export type Target = { kind: TargetKind; targetId: string };

@@ -174,3 +174,34 @@ export const webhookPaused = z.strictObject({
   failingSince: at.nullable(),
 });
 export const webhookTest = z.strictObject({ webhookId: z.string(), by: z.string() });
+
+const severity = z.enum(["info", "warning", "critical"]);
+export const notification = z.strictObject({
+  routeId: z.string(),
+  /** Of the route. */
+  name: z.string(),
+  /** The highest of its events. */
+  severity,
+  /** What all of them agree in, of what the route groups by: `cluster`, `type`, `severity`, `subject`. */
+  common: z.record(z.string(), z.string()),
+  /** How many events it tells of. */
+  count: z.int(),
+  /** When the first and the last of them happened. */
+  from: at,
+  to: at,
+  byType: z.record(z.string(), z.int()),
+  /** Of the highest severity first, at most 20. */
+  events: z.array(
+    z.strictObject({
+      id: z.string(),
+      type: z.string(),
+      severity,
+      cluster: z.string().nullable(),
+      subject: z.string(),
+      at,
+      sentence: z.string(),
+    }),
+  ),
+  /** Who has sent it to try the route; null: it is none of these. */
+  testBy: z.string().nullable(),
+});

@@ -17,7 +17,7 @@ export const ANSWER_LENGTH_MAX = 2048;
 
 const isKnown = (pattern: string): boolean => EVENT_TYPES.some((type) => matches(pattern, type));
 
-const eventPattern = z
+export const eventPattern = z
   .string()
   .max(64)
   .refine(isKnown, { error: `an event type, a group such as migration.*, or *: ${EVENT_TYPES.join(", ")}` });

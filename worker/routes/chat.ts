@@ -18,9 +18,15 @@ const idParam = z.strictObject({ id: z.string().min(1).max(64) });
 /** The body byte for byte, whatever type it says it is of: that is what was signed. */
 const utf8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 
+/** As by HTTP, but for what only somebody who writes a request can do. */
+function explained(error: unknown): { title: string; detail: string; advice: string } {
+  const problem = problemOf(error);
+  return "issues" in problem ? { ...problem, advice: "help COMMAND says how it is written." } : problem;
+}
+
 async function take(c: Context<AppEnv>, platform: PlatformName): Promise<Response> {
   const raw = { headers: c.req.header(), body: utf8.decode(await c.req.arrayBuffer()) };
-  const answer = await takeRequest(c.var.deps, platform, raw, problemOf);
+  const answer = await takeRequest(c.var.deps, platform, raw, explained);
   return answer === null ? c.body(null, 200) : c.json(answer, 200);
 }
 

@@ -73,7 +73,8 @@ const chunksOf = <T>(items: readonly T[], size: number): T[][] =>
 export function slackMessage({ tone, title, blocks }: Message): SlackMessage {
   const header = { type: "header", text: plainText(`${SYMBOLS[tone]} ${title}`, HEADER_LENGTH_MAX) };
   const first = blocks.find((block) => block.kind === "text");
-  const text = escaped(first === undefined ? title : `${title}: ${plain(first.text)}`);
+  const joint = /[.?!]$/.test(title) ? " " : ": ";
+  const text = escaped(first === undefined ? title : `${title}${joint}${plain(first.text)}`);
   return { text: cut(text, TEXT_LENGTH_MAX), blocks: [header, ...blocks.flatMap(blocksOf)].slice(0, BLOCKS_MAX) };
 }
 

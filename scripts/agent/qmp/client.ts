@@ -4,11 +4,13 @@ import { z } from "zod";
 
 const COMMAND_TIMEOUT_MS = 10_000;
 const RETRY_MS = 10;
+/** QEMU reads no further than 8 questions that it has not answered, not even to what goes out of band. */
+const SILENT_MAX = 3;
 /** A line longer than this is not QMP. The largest real answers (query-qmp-schema) stay under 1 MiB. */
 const LINE_BYTES_MAX = 16 * 1024 * 1024;
 
 const message = z.looseObject({
-  QMP: z.looseObject({}).optional(),
+  QMP: z.looseObject({ capabilities: z.array(z.string()).optional() }).optional(),
   id: z.int().optional(),
   return: z.unknown().optional(),
   error: z.looseObject({ class: z.string(), desc: z.string() }).optional(),
@@ -34,6 +36,9 @@ export class QmpError extends Error {
   }
 }
 
+/** `urgent`: out of band, where QEMU can: answered also while QEMU waits for a page of its guest. */
+type Way = "in-band" | "urgent";
+
 type Pending = { resolve: (answer: unknown) => void; reject: (error: QmpError) => void; command: string };
 
 /** One negotiated connection. */
@@ -42,9 +47,12 @@ class QmpConnection {
   readonly #pending = new Map<number, Pending>();
   readonly #onEvent: (event: QmpEvent) => void;
   readonly #onClose: () => void;
+  /** Asked in band, and not answered in time. */
+  readonly #silent = new Set<number>();
   #nextId = 1;
   #buffer = "";
   #greeted: (() => void) | null = null;
+  #offersUrgent = false;
   closed = false;
 
   constructor(socket: Socket, onEvent: (event: QmpEvent) => void, onClose: () => void) {
@@ -70,12 +78,23 @@ class QmpConnection {
     });
   }
 
-  execute(command: string, args: Record<string, unknown>, timeoutMs: number): Promise<unknown> {
+  /** What has to be done before anything else. */
+  async negotiate(timeoutMs: number): Promise<void> {
+    await this.execute("qmp_capabilities", this.#offersUrgent ? { enable: ["oob"] } : {}, "in-band", timeoutMs);
+  }
+
+  execute(command: string, args: Record<string, unknown>, way: Way, timeoutMs: number): Promise<unknown> {
     const id = this.#nextId++;
+    const isUrgent = way === "urgent" && this.#offersUrgent;
     return new Promise((resolve, reject) => {
       if (this.closed) return reject(new QmpError("closed", `${command}: the QMP connection is closed`));
+      if (!isUrgent && this.#silent.size >= SILENT_MAX)
+        return reject(
+          new QmpError("timeout", `${command}: QEMU has not answered the last ${SILENT_MAX} questions yet`),
+        );
       const timer = setTimeout(() => {
         this.#pending.delete(id);
+        if (!isUrgent) this.#silent.add(id);
         reject(new QmpError("timeout", `${command}: no answer from QEMU within ${timeoutMs} ms`));
       }, timeoutMs);
       const settled = { command, resolve, reject };
@@ -84,7 +103,8 @@ class QmpConnection {
         resolve: (answer) => (clearTimeout(timer), settled.resolve(answer)),
         reject: (error) => (clearTimeout(timer), settled.reject(error)),
       });
-      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
+      const asked = { [isUrgent ? "exec-oob" : "execute"]: command, arguments: args, id };
+      this.#socket.write(`${JSON.stringify(asked)}\n`);
     });
   }
 
@@ -107,10 +127,15 @@ class QmpConnection {
       this.#socket.destroy();
       return this.#ended(new QmpError("protocol", `not a QMP message: ${line.slice(0, 200)}`));
     }
-    if (parsed.QMP !== undefined) return this.#greeted?.();
+    if (parsed.QMP !== undefined) {
+      this.#offersUrgent = parsed.QMP.capabilities?.includes("oob") === true;
+      return this.#greeted?.();
+    }
     if (parsed.event !== undefined) return this.#onEvent(toEvent(parsed.event, parsed));
-    const waiting = parsed.id === undefined ? undefined : this.#pending.get(parsed.id);
-    if (parsed.id === undefined || waiting === undefined) return;
+    if (parsed.id === undefined) return;
+    this.#silent.delete(parsed.id);
+    const waiting = this.#pending.get(parsed.id);
+    if (waiting === undefined) return;
     this.#pending.delete(parsed.id);
     if (parsed.error === undefined) waiting.resolve(parsed.return);
     else waiting.reject(new QmpError("refused", `${waiting.command}: ${parsed.error.desc}`));
@@ -174,7 +199,13 @@ export class QmpClient {
 
   async execute(command: string, args: Record<string, unknown> = {}, timeoutMs = COMMAND_TIMEOUT_MS): Promise<unknown> {
     const connection = await this.#connected(timeoutMs);
-    return connection.execute(command, args, timeoutMs);
+    return connection.execute(command, args, "in-band", timeoutMs);
+  }
+
+  /** The same out of band, of the few commands that QEMU takes so; in band where it takes none. */
+  async executeUrgent(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    const connection = await this.#connected(COMMAND_TIMEOUT_MS);
+    return connection.execute(command, args, "urgent", COMMAND_TIMEOUT_MS);
   }
 
   /** Resolves at the first event after the `seen`th, when the connection is lost, or after `timeoutMs`. */
@@ -227,7 +258,7 @@ export class QmpClient {
       socket.once("error", (error) => reject(new QmpError("connect", `no QMP at ${this.#path}: ${error.message}`)));
       socket.once("close", () => reject(new QmpError("connect", `QMP at ${this.#path} closed at once`)));
     });
-    await connection.execute("qmp_capabilities", {}, timeoutMs);
+    await connection.negotiate(timeoutMs);
     return connection;
   }
 

@@ -1,6 +1,8 @@
 // The destination's side of a migration.
+import { createServer, type AddressInfo } from "node:net";
 import { DriverError, type IncomingState, type MigrationSpec } from "../driver.ts";
 import { migrateAnswer } from "./answers.ts";
+import { QmpError } from "./client.ts";
 import type { QmpSettings } from "./config.ts";
 import { readDescriptor, removeDescriptor, type Descriptor } from "./descriptor.ts";
 import { launch } from "./machine.ts";
@@ -14,12 +16,14 @@ const RESUME_TIMEOUT_MS = 30_000;
 const KILL_TIMEOUT_MS = 10_000;
 const PAUSE_TIMEOUT_MS = 10_000;
 const POLL_MS = 5;
+const RECOVER_POLL_MS = 100;
+const STATUS_TIMEOUT_MS = 1500;
 
 const inBrackets = (address: string): string => (address.includes(":") ? `[${address}]` : address);
 
 /** Listens on a port that QEMU finds. Returns the URI for the source. */
-async function listen(vm: Vm, address: string, command: "migrate-incoming" | "migrate-recover"): Promise<string> {
-  await vm.command(command, { uri: `tcp:${inBrackets(address)}:0` });
+async function listen(vm: Vm, address: string): Promise<string> {
+  await vm.command("migrate-incoming", { uri: `tcp:${inBrackets(address)}:0` });
   const port = await vm.until("the port of the incoming migration", START_TIMEOUT_MS, POLL_MS, async () => {
     const answer = await vm.query(migrateAnswer, "query-migrate");
     return answer["socket-address"]?.find((each) => each.type === "inet")?.port ?? null;
@@ -48,7 +52,7 @@ export async function prepareIncoming(
   try {
     await vm.client.open(START_TIMEOUT_MS);
     await configure(vm, spec, settings, "server");
-    return { migrationUri: await listen(vm, settings.address, "migrate-incoming") };
+    return { migrationUri: await listen(vm, settings.address) };
   } catch (error) {
     const said = await logTail(vm.descriptor().logFile);
     await abandonIncoming(vm);
@@ -121,16 +125,53 @@ async function sendCont(vm: Vm, known: Incoming): Promise<void> {
  * the source (a silent peer keeps a TCP connection alive): so it is told.
  */
 export async function recoverIncoming(vm: Vm, address: string): Promise<{ migrationUri: string }> {
-  const status = async (): Promise<string> => (await vm.truth()).migration.status ?? "none";
-  const before = await status();
-  if (!before.startsWith("postcopy-"))
+  const before = await migrationStatus(vm);
+  if (before !== null && !before.startsWith("postcopy-"))
     throw new DriverError("not-paused", `the incoming migration is ${before}: there is nothing to recover`);
   // Refused where the link breaks by itself meanwhile, which is as good.
-  if (before !== "postcopy-paused") await vm.command("migrate-pause").catch(() => undefined);
-  await vm.until("post-copy being paused", PAUSE_TIMEOUT_MS, POLL_MS, async () =>
-    (await status()) === "postcopy-paused" ? true : null,
-  );
-  return { migrationUri: await listen(vm, address, "migrate-recover") };
+  if (before !== "postcopy-paused") await vm.urgent("migrate-pause").catch(() => undefined);
+  let why = "";
+  const migrationUri = await vm
+    .until("post-copy being paused", PAUSE_TIMEOUT_MS, RECOVER_POLL_MS, async () => {
+      // Which port QEMU itself would find it says in band only.
+      const uri = `tcp:${inBrackets(address)}:${await freePort(address)}`;
+      try {
+        await vm.urgent("migrate-recover", { uri });
+        return uri;
+      } catch (error) {
+        if (!(error instanceof DriverError && error.reason === "hypervisor-refused")) throw error;
+        why = error.message;
+        return null;
+      }
+    })
+    .catch((error: unknown) => {
+      if (error instanceof DriverError && error.reason === "timeout")
+        throw new DriverError("timeout", `${error.message}: ${why}`);
+      throw error;
+    });
+  return { migrationUri };
+}
+
+/** Null: QEMU does not answer. A device or an emulated processor that waits for a page of the guest holds the lock that it needs. */
+async function migrationStatus(vm: Vm): Promise<string | null> {
+  try {
+    const answer = await vm.client.execute("query-migrate", {}, STATUS_TIMEOUT_MS);
+    return migrateAnswer.parse(answer).status ?? "none";
+  } catch (error) {
+    if (error instanceof QmpError && error.kind === "timeout") return null;
+    throw error;
+  }
+}
+
+function freePort(address: string): Promise<number> {
+  const server = createServer();
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host: address, port: 0 }, () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 /** Kills an incoming side that never ran, and proves it dead. Refuses one that may have run: only its own agent knows better. */

@@ -55,6 +55,15 @@ export class Vm {
     }
   }
 
+  /** Answered also while QEMU waits for a page of its guest: `migrate-pause` and `migrate-recover`. Throws as `query` does. */
+  async urgent(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
+    try {
+      return await this.client.executeUrgent(command, args);
+    } catch (error) {
+      throw error instanceof QmpError ? toDriverError(error) : error;
+    }
+  }
+
   /** The run state is asked last: a guest that is then seen to run does so after whatever its migration had come to. */
   async truth(): Promise<Truth> {
     const migration = await this.query(migrateAnswer, "query-migrate");

@@ -116,6 +116,8 @@ describe.skipIf(missing !== null)("a real post-copy", { timeout: 120_000 }, () =
     const arrival = readSerial(serialFile(there.directory, uuid));
     await destination.continueIncoming(uuid);
     await expect(source.recoverOutgoing(uuid, first.uri)).rejects.toMatchObject({ reason: "not-paused" });
+    // Emulated, a processor that waits for a page of its stack holds the lock without which QEMU says no state.
+    await arrival.waitForBeats(5, 20_000);
 
     first.cut("both");
     const lost = await paused();

@@ -63,6 +63,29 @@ test("silence ends in a timeout, and a later answer disturbs nothing", async () 
   await expect(client.execute("second")).resolves.toBe("second");
 });
 
+test("while QEMU answers nothing, what goes out of band is answered, and no more is asked than leaves it room", async () => {
+  const asked: Command[] = [];
+  const file = await listen((command) => {
+    asked.push(command);
+    const urgent = command["exec-oob"];
+    return urgent === undefined ? [] : [{ id: command.id, return: urgent }];
+  });
+  const client = open(file);
+  await client.open(1000);
+  for (let question = 0; question < 20; question++)
+    await expect(client.execute("query-status", {}, 5)).rejects.toMatchObject({ kind: "timeout" });
+  // QEMU reads no further than eight that wait.
+  expect(asked.length).toBeLessThan(8);
+  await expect(client.executeUrgent("migrate-recover", { uri: "tcp:127.0.0.1:1" })).resolves.toBe("migrate-recover");
+  expect(asked.at(-1)?.arguments).toEqual({ uri: "tcp:127.0.0.1:1" });
+});
+
+test("a QEMU that takes nothing out of band is asked in band", async () => {
+  const greeting = { QMP: { version: {}, capabilities: [] } };
+  const file = await listen(({ id, execute }) => [{ id, return: execute }], greeting);
+  await expect(open(file).executeUrgent("migrate-pause")).resolves.toBe("migrate-pause");
+});
+
 test("a socket without QMP behind it is told as what it is", async () => {
   await expect(open("/nonexistent/qmp").execute("stop")).rejects.toMatchObject({ kind: "connect" });
   const silent = await listen(() => [], null);

@@ -7,7 +7,12 @@ import { onTestFinished } from "vitest";
 
 const GREETING = { QMP: { version: { qemu: { micro: 22, minor: 2, major: 7 }, package: "" }, capabilities: ["oob"] } };
 
-export type Command = { execute: string; arguments: Record<string, unknown>; id: number };
+export type Command = {
+  execute?: string;
+  "exec-oob"?: string;
+  arguments: Record<string, unknown>;
+  id: number;
+};
 
 /** Returns the socket's path; `answer` gives the lines to send back. It ends with the test. */
 export async function listen(

@@ -16,3 +16,18 @@ export type Principal = {
 
 /** What is written down of every change. */
 export type AuditEntry = { actor: string; action: string; subject: string; reason?: string; detail?: unknown };
+
+/** The entry of a change by this principal; what is undefined is left out. */
+export const entryOf = (
+  { id: actor }: Pick<Principal, "id">,
+  action: string,
+  subject: string,
+  detail: unknown,
+  reason?: string | undefined,
+): AuditEntry => ({
+  actor,
+  action,
+  subject,
+  ...(reason === undefined ? {} : { reason }),
+  ...(detail === undefined ? {} : { detail }),
+});

@@ -10,7 +10,7 @@ import {
   type RouteTarget,
   targetIdOf,
 } from "../model/notifications/route.ts";
-import type { AuditEntry, Principal } from "../model/principal.ts";
+import { entryOf, type Principal } from "../model/principal.ts";
 import { HOUR_MS } from "../model/units.ts";
 import { deliveriesTo, targetsThere } from "./route-turns.ts";
 
@@ -60,20 +60,6 @@ async function assertTargets(deps: Deps, to: readonly RouteTarget[]): Promise<vo
 }
 
 const nameTaken = (name: string) => new AppError({ code: "name_taken", what: "route", name });
-
-const entryOf = (
-  principal: Principal,
-  action: string,
-  subject: string,
-  detail: unknown,
-  reason?: string,
-): AuditEntry => ({
-  actor: principal.id,
-  action,
-  subject,
-  ...(reason === undefined ? {} : { reason }),
-  detail,
-});
 
 export async function createRoute(deps: Deps, principal: Principal, input: NewRoute): Promise<NotificationRoute> {
   await assertTargets(deps, input.to);

@@ -2,7 +2,7 @@
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
 import type { NewRule, RuleBody, StoredRule } from "../model/placement/rules.ts";
-import type { Principal } from "../model/principal.ts";
+import { entryOf, type Principal } from "../model/principal.ts";
 
 /** A plan weighs every rule for every move. */
 const RULES_MAX = 1000;
@@ -20,7 +20,13 @@ export async function createRule(deps: Deps, principal: Principal, { cluster, ..
       issues: [{ path: "cluster", message: `${cluster} has ${RULES_MAX} rules already: join or delete some` }],
     });
   const [now, ruleId] = [deps.now(), deps.newId("rul")];
-  await deps.store.rules.insert(ruleId, cluster, rule, now, entryOf(principal, "rule.created", ruleId, rule));
+  await deps.store.rules.insert(
+    ruleId,
+    cluster,
+    rule,
+    now,
+    entryOf(principal, "rule.created", ruleId, rule, rule.reason),
+  );
   return { ...rule, ruleId, cluster, createdAt: now, updatedAt: now };
 }
 
@@ -39,7 +45,12 @@ export async function replaceRule(
   rule: RuleBody,
 ): Promise<StoredRule> {
   if (!(await deps.store.rules.byId(ruleId))) throw notFound(ruleId);
-  await deps.store.rules.replace(ruleId, rule, deps.now(), entryOf(principal, "rule.replaced", ruleId, rule));
+  await deps.store.rules.replace(
+    ruleId,
+    rule,
+    deps.now(),
+    entryOf(principal, "rule.replaced", ruleId, rule, rule.reason),
+  );
   return readRule(deps, ruleId);
 }
 
@@ -49,11 +60,3 @@ export async function deleteRule(deps: Deps, principal: Principal, ruleId: strin
   const entry = { actor: principal.id, action: "rule.deleted", subject: ruleId, detail: known.rule ?? undefined };
   await deps.store.rules.remove(ruleId, deps.now(), entry);
 }
-
-const entryOf = ({ id: actor }: Principal, action: string, subject: string, rule: RuleBody) => ({
-  actor,
-  action,
-  subject,
-  ...(rule.reason === undefined ? {} : { reason: rule.reason }),
-  detail: rule,
-});

@@ -1,7 +1,7 @@
 // Inbound triggers: made, changed, deleted, their tokens rotated. What is posted to them is in trigger-alerts.ts.
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
-import type { AuditEntry, Principal } from "../model/principal.ts";
+import { type AuditEntry, entryOf, type Principal } from "../model/principal.ts";
 import {
   changedTrigger,
   type NewTrigger,
@@ -36,20 +36,6 @@ async function assertPolicy(deps: Deps, cluster: string, policyId: string | null
 }
 
 const nameTaken = (name: string) => new AppError({ code: "name_taken", what: "trigger", name });
-
-const entryOf = (
-  principal: Principal,
-  action: string,
-  subject: string,
-  detail: unknown,
-  reason?: string,
-): AuditEntry => ({
-  actor: principal.id,
-  action,
-  subject,
-  ...(reason === undefined ? {} : { reason }),
-  detail,
-});
 
 const newToken = async (deps: Deps) => {
   const token = `drt_${deps.newSecret()}`;

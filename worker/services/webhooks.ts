@@ -1,7 +1,7 @@
 // Webhooks: made, changed, paused, deleted, their secrets rotated. What is sent to them is in webhook-turns.ts.
 import type { Deps } from "../env.ts";
 import { AppError } from "../errors.ts";
-import type { AuditEntry, Principal } from "../model/principal.ts";
+import { type AuditEntry, entryOf, type Principal } from "../model/principal.ts";
 import { HEALTHY } from "../model/webhooks/schedule.ts";
 import {
   liveSecrets,
@@ -63,23 +63,9 @@ export async function createWebhook(
     createdAt: now,
     updatedAt: now,
   };
-  await deps.store.webhooks.insert(record, entryOf(principal, "webhook.created", record.webhookId, undefined, input));
+  await deps.store.webhooks.insert(record, entryOf(principal, "webhook.created", record.webhookId, input));
   return { webhook: viewOf(record, now), secret };
 }
-
-const entryOf = (
-  principal: Principal,
-  action: string,
-  subject: string,
-  reason: string | undefined,
-  detail?: unknown,
-): AuditEntry => ({
-  actor: principal.id,
-  action,
-  subject,
-  ...(reason === undefined ? {} : { reason }),
-  ...(detail === undefined ? {} : { detail }),
-});
 
 function assertVersion({ webhookId, version }: WebhookRecord, seen: number | null): void {
   if (seen !== null && seen !== version)
@@ -111,7 +97,7 @@ export async function changeWebhook(
     Object.entries(change).filter(([, value]) => value !== undefined),
   ) as Partial<NewWebhook>;
   const next = { ...webhook, ...given, ...(url === undefined || url === webhook.url ? {} : HEALTHY) };
-  return write(deps, next, entryOf(principal, "webhook.changed", webhookId, undefined, change));
+  return write(deps, next, entryOf(principal, "webhook.changed", webhookId, change));
 }
 
 /** Nothing is sent to it; what happens meanwhile waits for a day. */
@@ -130,7 +116,7 @@ export async function pauseWebhook(
     pausedWhy: reason,
     pausedAt: deps.now(),
   };
-  return write(deps, paused, entryOf(principal, "webhook.paused", webhookId, reason));
+  return write(deps, paused, entryOf(principal, "webhook.paused", webhookId, undefined, reason));
 }
 
 /** What has waited for less than a day is sent now; what has waited longer can be replayed. */
@@ -151,7 +137,7 @@ export async function resumeWebhook(
     pausedWhy: null,
     pausedAt: null,
   };
-  const resumed = await write(deps, enabled, entryOf(principal, "webhook.resumed", webhookId, reason));
+  const resumed = await write(deps, enabled, entryOf(principal, "webhook.resumed", webhookId, undefined, reason));
   await deps.queue.deliver([{ kind: "webhook", targetId: webhookId }], 0);
   return resumed;
 }
@@ -165,7 +151,7 @@ export async function deleteWebhook(
   const webhook = await readWebhook(deps, webhookId);
   assertVersion(webhook, version);
   const { url, events, clusters } = webhook;
-  const entry = entryOf(principal, "webhook.deleted", webhookId, reason, { url, events, clusters });
+  const entry = entryOf(principal, "webhook.deleted", webhookId, { url, events, clusters }, reason);
   await deps.store.webhooks.remove(webhookId, entry, deps.now());
 }
 
@@ -179,6 +165,6 @@ export async function rotateSecret(
   const webhook = await readWebhook(deps, webhookId);
   const secret = deps.outgoing.newSecret();
   const secrets = rotated(webhook.secrets, secret, overlapMs, deps.now());
-  const entry = entryOf(principal, "webhook.secret-rotated", webhookId, reason, { overlapMs });
+  const entry = entryOf(principal, "webhook.secret-rotated", webhookId, { overlapMs }, reason);
   return { webhook: await write(deps, { ...webhook, secrets }, entry), secret };
 }
